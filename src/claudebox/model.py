@@ -1,0 +1,410 @@
+"""Every noun of the program, as immutable values. Imports nothing of ours.
+
+NamedTuples, not dataclasses: twenty dataclasses cost a launch 12 ms. They are made with keywords,
+and two kinds are told apart by `match`, never by `==`.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Generic, Literal, NamedTuple, TypeVar
+
+Tier = Literal["offline", "allowlist", "internet-only", "full"]
+Access = Literal["ro", "rw"]
+Severity = Literal["info", "weakening", "danger"]
+Action = Literal["agent", "run", "shell"]
+
+T = TypeVar("T")
+
+
+class Layer(enum.IntEnum):
+    """Who may ask for a value; a later layer wins. Nothing that a sandbox can write is one."""
+
+    BUILTIN = 0
+    CONFIG = 1
+    PROFILE = 2
+    REMEMBERED = 3
+    ENVIRONMENT = 4
+    COMMAND_LINE = 5
+
+
+class Origin(NamedTuple):
+    """Where a value comes from: the layer, and `FILE:LINE`, the variable or the option."""
+
+    layer: Layer
+    where: str = ""
+
+    def __str__(self) -> str:
+        return self.where or self.layer.name.lower().replace("_", " ")
+
+
+BUILTIN = Origin(Layer.BUILTIN)
+
+
+class Why(NamedTuple):
+    """The reason for a grant, and who asked for it. Audit, JSON and dry run print it."""
+
+    reason: str
+    origin: Origin = BUILTIN
+
+
+class Setting(NamedTuple, Generic[T]):
+    """One effective value of the profile with its origin."""
+
+    value: T
+    origin: Origin = BUILTIN
+
+
+class Note(NamedTuple):
+    """A sentence for the user about this plan: every weakening is one."""
+
+    severity: Severity
+    text: str
+
+
+# --- what was asked for ------------------------------------------------------------------------
+
+
+class Request(NamedTuple):
+    """What was typed on this call."""
+
+    action: Action
+    arguments: tuple[str, ...] = ()  # the agent's, or the command with its own
+    project: str = ""  # -C; "" is the current directory
+    profiles: tuple[str, ...] = ()
+    network: str = ""
+    allow: tuple[str, ...] = ()
+    learn: bool = False
+    host_ports: tuple[str, ...] = ()
+    publish: tuple[str, ...] = ()
+    agent: str = ""
+    unattended: bool = False
+    env: tuple[str, ...] = ()
+    mounts: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+    refresh_packages: bool = False
+    dry_run: bool = False
+    json: bool = False
+    yes: bool = False
+    review: str = "changed"
+    force: bool = False
+    no_auth: bool = False
+    verbose: bool = False
+
+
+class MountRequest(NamedTuple):
+    """One more mount, as a profile or `-m` asks for it. Paths are absolute, `~` is expanded."""
+
+    source: str
+    target: str
+    access: Access
+    kind: Literal["auto", "socket"]
+    optional: bool
+    origin: Origin
+
+
+class Limits(NamedTuple):
+    """Bounds of one sandbox. processes: tasks; tmp: bytes of each private tmpfs; memory: as written."""
+
+    processes: int
+    memory: str
+    tmp: int
+
+
+class Profile(NamedTuple):
+    """The effective settings of this launch: built-in < config.toml < environment < command line."""
+
+    agent: Setting[str]
+    unattended: Setting[bool]
+    tier: Setting[Tier]
+    backend: Setting[str]
+    env_pass: tuple[Setting[str], ...]  # names and patterns, "!NAME" takes one out again, in order
+    env_set: tuple[Setting[tuple[str, str]], ...]
+    mounts: tuple[MountRequest, ...]
+    nix_daemon: Setting[bool]
+    nested_userns: Setting[bool]
+    git_config: Setting[Access]
+    limits: Limits
+
+
+# --- what the machine is -----------------------------------------------------------------------
+
+
+class User(NamedTuple):
+    """The person who runs claudebox. home: canonical path of $HOME; shell: of the sandbox's shell."""
+
+    uid: int
+    gid: int
+    name: str
+    group: str
+    home: str
+    shell: str
+
+
+class Pin(NamedTuple):
+    """A path of the host, opened once (`O_PATH`) while no component of it was a link.
+
+    device and root are what mountinfo(5) will say of a bind of it: `MAJ:MIN` and the path in that
+    file system. fd is -1 in plans that are not launched from (tests).
+    """
+
+    path: str
+    fd: int
+    directory: bool
+    device: str = ""
+    root: str = ""
+
+
+class Tools(NamedTuple):
+    """Host programs that a launch runs, each from a directory that no sandbox can write."""
+
+    bwrap: str
+    bwrap_version: tuple[int, ...]
+    bind_fd: bool  # bwrap has --bind-fd, --ro-bind-fd
+    sh: str
+    env: str
+    git: str = ""
+
+
+class System(NamedTuple):
+    """What of the host's system the sandbox sees.
+
+    links: root-level symlinks (merged /usr), as (path, target); trees: directories to bind;
+    etc: entries of /etc to bind; made: symlinks of /etc to repeat.
+    """
+
+    kind: Literal["fhs", "nixos"]
+    links: tuple[tuple[str, str], ...]
+    trees: tuple[str, ...]
+    etc: tuple[str, ...]
+    etc_links: tuple[tuple[str, str], ...]
+    nsswitch: str = ""
+
+
+class Kernel(NamedTuple):
+    """What the running kernel gives. landlock_abi: 0 without Landlock; machine: as uname(2) says."""
+
+    release: str
+    machine: str
+    landlock_abi: int
+
+
+class GitTree(NamedTuple):
+    """The repository around the project. common: the common git directory, canonical.
+
+    entries: names that exist in it among those that matter to the recipe; worktrees: entries of
+    COMMON/worktrees; settings: of the user's own configuration, harmless ones only, as (key, value).
+    """
+
+    common: str
+    hooks: bool
+    commondir: bool
+    config_worktree: bool  # the file exists
+    worktree_config: bool  # extensions.worktreeConfig is on
+    worktrees: tuple[str, ...] | None  # None: no such directory
+    settings: tuple[tuple[str, str], ...]
+
+
+class Project(NamedTuple):
+    """root is mounted read-write; directory is where the command starts, at or below it."""
+
+    root: str
+    directory: str
+    git: GitTree | None
+    notes: tuple[Note, ...] = ()
+
+
+class AgentInstall(NamedTuple):
+    """The agent as it is installed here. program: absolute, links followed; grants: paths to bind
+    read-only so that it runs; version: "" if unknown."""
+
+    name: str
+    command: tuple[str, ...]
+    grants: tuple[str, ...]
+    version: str
+    found_at: str
+
+
+class Host(NamedTuple):
+    """The survey: facts about machine, user, project and agent, probed by trying, then frozen."""
+
+    user: User
+    claudebox_home: str
+    system: System
+    kernel: Kernel
+    tools: Tools
+    environment: tuple[tuple[str, str], ...]  # the host's, whole; plan/ takes by name
+    visible: tuple[str, ...]  # entries of the host's PATH that exist
+    hidden: tuple[Note, ...]  # PATH entries and toolchains that the sandbox will not see, named once
+    project: Project
+    agent: AgentInstall | None
+    pins: tuple[Pin, ...]
+    submounts: tuple[tuple[str, str, str], ...]  # host mounts below a pin: (path, device, root)
+    sensitive: tuple[tuple[str, str], ...]  # (path, what secret it is), canonical
+    hostname: str
+    notes: tuple[Note, ...] = ()
+
+
+# --- what was decided --------------------------------------------------------------------------
+
+
+class Bind(NamedTuple):
+    """A path of the host (or, with inside, of the sandbox itself) that appears at target.
+
+    late: mounted through descriptors after bwrap is up, because the mount point lies in a tree that
+    the agent can write. inside: a late mount of a path of the sandbox over itself.
+    sensitive: which known secret it reaches, or "". submount: it came along with the bind of a
+    directory above it, on the host too.
+    """
+
+    source: str
+    target: str
+    access: Access
+    why: Why
+    late: bool = False
+    inside: bool = False
+    sensitive: str = ""
+    submount: bool = False
+
+
+class Tmpfs(NamedTuple):
+    """A private file system in memory. size: bytes, 0 for the kernel's default. access "ro": made
+    read-only after everything in it stands."""
+
+    target: str
+    why: Why
+    size: int = 0
+    access: Access = "rw"
+    mode: int = 0o755
+    late: bool = False
+
+
+class Proc(NamedTuple):
+    """proc(5) of the sandbox's own pid namespace."""
+
+    target: str
+    why: Why
+
+
+class Dev(NamedTuple):
+    """bwrap's minimal /dev: null, zero, full, random, urandom, tty, pts, and console on a terminal."""
+
+    target: str
+    why: Why
+    console: bool = False
+
+
+class Directory(NamedTuple):
+    """An empty directory that only carries a mount point or a made file."""
+
+    target: str
+    why: Why
+    mode: int = 0o755
+
+
+class Symlink(NamedTuple):
+    """A made symbolic link: target is where it lies, to is what it says."""
+
+    target: str
+    to: str
+    why: Why
+
+
+class File(NamedTuple):
+    """A made file: a read-only mount of its own."""
+
+    target: str
+    content: bytes
+    why: Why
+    mode: int = 0o444
+
+
+Mount = Bind | Tmpfs | Proc | Dev | Directory | Symlink | File
+
+
+class Variable(NamedTuple):
+    """One variable of the sandbox's environment. Its repr masks a secret."""
+
+    name: str
+    value: str
+    secret: bool
+    why: Why
+
+    def __repr__(self) -> str:
+        shown = "'***'" if self.secret else repr(self.value)
+        return f"Variable(name={self.name!r}, value={shown}, secret={self.secret}, why={self.why!r})"
+
+
+class Stub(NamedTuple):
+    """An empty thing that must exist on the host for a mask to lie on it: recorded before it is made,
+    gone afterwards. content None: a directory."""
+
+    path: str
+    content: bytes | None
+    why: Why
+
+
+class Isolation(NamedTuple):
+    """Namespaces by their names in /proc/PID/ns, the seccomp program as struct sock_filter[], and
+    the machine it was assembled for. landlock_scopes: abstract sockets and signals are scoped."""
+
+    namespaces: tuple[str, ...]
+    seccomp: bytes
+    machine: str
+    nested_userns: bool
+    landlock_scopes: bool
+
+
+class NetworkPlan(NamedTuple):
+    """How much network, and who carries it."""
+
+    tier: Tier
+    backend: str
+    resolver: str
+    why: Why
+    ruleset: str = ""
+    blocked: tuple[str, ...] = ()
+    allow_lan: tuple[str, ...] = ()
+    allow: tuple[str, ...] = ()
+    host_ports: tuple[int, ...] = ()
+    publish: tuple[str, ...] = ()
+    learn: bool = False
+
+
+class Helper(NamedTuple):
+    """A host process that lives exactly as long as the sandbox: argv with `<placeholders>`."""
+
+    name: str
+    argv: tuple[str, ...]
+    ready: str
+    hint: str
+
+
+class Instance(NamedTuple):
+    """One project's identity and state. id: first 16 hex digits of sha256("UID:CANONICAL-ROOT")."""
+
+    id: str
+    root: str
+    directory: str
+
+
+class SandboxPlan(NamedTuple):
+    """The immutable decision. Audit, JSON, dry run and launch are made of it and nothing else."""
+
+    instance: Instance
+    command: tuple[str, ...]
+    directory: str
+    project: str  # the project's root
+    home: str  # $HOME inside
+    mounts: tuple[Mount, ...]  # in the order in which they are made; the last one wins
+    stubs: tuple[Stub, ...]
+    environment: tuple[Variable, ...]
+    isolation: Isolation
+    limits: Limits
+    network: NetworkPlan
+    helpers: tuple[Helper, ...]
+    packages: tuple[str, ...]
+    agent: str
+    unattended: bool
+    tools: Tools
+    notes: tuple[Note, ...]

@@ -1,0 +1,87 @@
+"""The one table of config.toml and of profiles: every key with its kind, default and meaning.
+
+Parser, validator, JSON Schema and documents are made of it. Only data, so that a launch without a
+config.toml takes its defaults from here for next to nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+Kind = Literal[
+    "text",  # any string
+    "name",  # of an agent
+    "names",  # of profiles
+    "choice",  # one of `values`
+    "flag",
+    "count",  # a whole number, 1 or more
+    "size",  # bytes: 2G, 512M
+    "memory",  # bytes, or a percentage of the machine's
+    "source",  # a path of the host, absolute or from ~
+    "target",  # a path in the sandbox, absolute or from ~
+    "variables",  # names and patterns of variables
+    "assignments",  # a table of variables
+    "strings",
+    "ports",
+    "rules",  # names of hosts, or tables about them
+]
+
+
+class Key(NamedTuple):
+    """One key. table: "" is the top level, "mounts" an array of tables, the others are tables.
+
+    later: what it belongs to while that is not built: any value but the default is refused by name.
+    """
+
+    table: str
+    name: str
+    kind: Kind
+    default: Any
+    meaning: str
+    values: tuple[str, ...] = ()
+    required: bool = False
+    later: str = ""
+
+    @property
+    def path(self) -> str:
+        """As it is written in a message: `network.tier`."""
+        return f"{self.table}.{self.name}" if self.table else self.name
+
+
+TIERS = ("offline", "allowlist", "internet-only", "full")
+BACKENDS = ("auto", "slirp4netns", "pasta")
+ARRAYS = frozenset({"mounts"})
+
+KEYS: tuple[Key, ...] = (
+    Key("", "description", "text", "", "what this profile is for"),
+    Key("", "extends", "names", (), "other profiles, applied first", later="named profiles"),
+    Key("", "agent", "name", "claude", "the agent that is started"),
+    Key("", "unattended", "flag", False, "the agent asks nothing"),
+    Key("", "packages", "strings", (), "nix packages on PATH", later="nix packages"),
+    Key("network", "tier", "choice", "internet-only", "how much network", values=TIERS),
+    Key("network", "backend", "choice", "auto", "who carries packets", values=BACKENDS, later="network backends"),
+    Key("network", "allow_lan", "strings", (), "exceptions in the LAN", later="network exceptions"),
+    Key("network", "allow", "rules", (), "names for tier allowlist", later="network exceptions"),
+    Key("network", "host_ports", "ports", (), "ports of the host's 127.0.0.1", later="network exceptions"),
+    Key("network", "publish", "ports", (), "the agent's ports on the host's 127.0.0.1", later="network exceptions"),
+    Key("env", "pass", "variables", (), "variables of the host, by name or pattern; `!` takes one out again"),
+    Key("env", "set", "assignments", (), "variables and their values, never secrets"),
+    Key("mounts", "source", "source", "", "a path of the host", required=True),
+    Key("mounts", "target", "target", "", "where it appears; the same path by default"),
+    Key("mounts", "access", "choice", "ro", "read-only or read-write", values=("ro", "rw")),
+    Key("mounts", "kind", "choice", "auto", "a file or directory, or a socket", values=("auto", "socket")),
+    Key("mounts", "optional", "flag", False, "a missing source is skipped"),
+    Key("sandbox", "nix_daemon", "flag", True, "the host's nix daemon socket, where there is one"),
+    Key("sandbox", "nested_userns", "flag", True, "the agent may start sandboxes of its own"),
+    Key("sandbox", "git_config", "choice", "ro", "the repository's own .git/config and hooks", values=("ro", "rw")),
+    Key("limits", "processes", "count", 4096, "processes and threads"),
+    Key("limits", "memory", "memory", "75%", "memory, of the machine's or in bytes"),
+    Key("limits", "tmp", "size", "2G", "each of the private temporary directories"),
+)
+BY_PATH = {key.path: key for key in KEYS}
+TABLES = tuple(dict.fromkeys(key.table for key in KEYS if key.table))
+
+
+def keys_of(table: str) -> dict[str, Key]:
+    """The keys of a table by their names."""
+    return {key.name: key for key in KEYS if key.table == table}

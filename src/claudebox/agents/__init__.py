@@ -22,7 +22,7 @@ Pairs = tuple[tuple[str, str], ...]
 
 
 class AgentSpec(NamedTuple):
-    """One agent as its file describes it. Paths of state and settings are relative to $HOME or config_dir."""
+    """One agent as its file describes it. Settings are relative to config_dir, all else to $HOME."""
 
     name: str
     title: str
@@ -35,7 +35,7 @@ class AgentSpec(NamedTuple):
     config_dir: str = ""
     config_variable: str = ""  # moves config_dir on the host
     state: tuple[str, ...] = ()  # what else it keeps below $HOME
-    credentials: tuple[str, ...] = ()  # files of config_dir
+    credentials: tuple[str, ...] = ()  # files below $HOME
     credential_variables: tuple[str, ...] = ()
     env_pass: tuple[str, ...] = ()
     env_set: Pairs = ()

@@ -99,6 +99,23 @@ def tools_of(body: Json) -> dict[str, Json]:
     return {str(tool.get("name", tool.get("type"))): tool for tool in body.get("tools") or ()}
 
 
+def schema_of(body: Json) -> Json:
+    """The JSON schema that an errand wants its answer in, if it does."""
+    found = body.get("generationConfig", {}).get("responseJsonSchema")
+    found = found or body.get("output_config", {}).get("format", {}).get("schema")
+    return found if isinstance(found, dict) else {}
+
+
+def minimal(schema: Json) -> Any:
+    """Something that fits a simple JSON schema."""
+    if schema.get("enum"):
+        return schema["enum"][0]
+    kind = str(schema.get("type", "string")).lower()
+    if kind == "object":
+        return {name: minimal(inner) for name, inner in schema.get("properties", {}).items()}
+    return {"array": [], "boolean": False, "integer": 1, "number": 1, "null": None}.get(kind, SIDE_ANSWER)
+
+
 class Anthropic:
     """POST /v1/messages: Claude Code. Its errands (titles, summaries, topics) come without the Bash tool."""
 
@@ -271,11 +288,12 @@ class Gemini:
             results = [part["functionResponse"] for part in parts if "functionResponse" in part]
             yield from (("call", call.get("id", "")) for call in calls)
             yield from (("result", str(result.get("response", {}).get("output", result))) for result in results)
-            text = texts(parts)
             if content.get("role") == "model" and not calls:
-                yield "answer", text
-            elif content.get("role") == "user" and not results and not text.lstrip().startswith("<session_context>"):
-                yield "prompt", text
+                yield "answer", texts(parts)
+            elif content.get("role") == "user" and not results:
+                own = [part for part in parts if not str(part.get("text", "")).lstrip().startswith("<session_context>")]
+                if own:
+                    yield "prompt", texts(own)
 
     @staticmethod
     def reply(body: Json, number: int, step: Step) -> Reply:
@@ -351,7 +369,8 @@ class CannedModel:
         """The reply that is due; entry is filled for the log."""
         entry |= {"protocol": protocol.name, "main": protocol.main(body), "model": body.get("model", "")}
         if not entry["main"]:
-            return protocol.reply(body, 0, Step(say=SIDE_ANSWER))
+            schema = schema_of(body)
+            return protocol.reply(body, 0, Step(say=json.dumps(minimal(schema)) if schema else SIDE_ANSWER))
         events = list(protocol.events(body))
         number, step = self.scenario.due(events)
         entry |= {"step": number, "run": step.run, "label": step.label}

@@ -22,8 +22,11 @@ class Problem(NamedTuple):
     hint: str = ""
 
 
+Check = Callable[[Key, Any, Path], Iterable[Problem]]
+
+
 def problems(document: dict[str, Any]) -> list[Problem]:
-    """All that is wrong with a document; nothing, and every value is what its kind says."""
+    """All that is wrong with a document. Where that is nothing, every value is what its kind says."""
     return list(_table(document, "", ()))
 
 
@@ -115,11 +118,11 @@ def _choice(key: Key, value: Any, path: Path) -> Iterator[Problem]:
         yield _expected(key, path, _listed(key.values) + (f', nearest is "{meant}"' if meant else ""))
 
 
-def _parsed(expected: str, read: Callable[[str], object]) -> Callable[[Key, Any, Path], Iterator[Problem]]:
-    """A string that `read` understands; its Unusable says what was expected."""
+def _parsed(expected: str, read: Callable[[Any], object], types: tuple[type, ...] = (str,)) -> Check:
+    """A value of these types that `read` understands; its Unusable says what was expected."""
 
     def check(key: Key, value: Any, path: Path) -> Iterator[Problem]:
-        if not isinstance(value, str):
+        if type(value) not in types:  # not isinstance: true is no number
             yield _mistyped(key, path, expected, value)
             return
         try:
@@ -140,20 +143,28 @@ def _pattern(text: str) -> None:
         raise typed.Unusable('the name of a variable or a pattern such as "AWS_*", without a value')
 
 
-def _any(text: str) -> None:
-    """A string is enough."""
+def _path(text: str) -> None:
+    typed.path(text, home="/")
 
 
-def _list_of(expected: str, good: Callable[[Any], bool], read: Callable[[str], object] = _any) -> Check:
+def _port(number: int) -> None:
+    if not 1 <= number <= 65535:
+        raise typed.Unusable("ports from 1 to 65535")
+
+
+def _any(value: Any) -> None:
+    """Its type is enough."""
+
+
+def _list_of(expected: str, read: Callable[[Any], object] = _any, types: tuple[type, ...] = (str,)) -> Check:
+    element = _parsed(expected, read, types)
+
     def check(key: Key, value: Any, path: Path) -> Iterator[Problem]:
         if not isinstance(value, list):
             yield _mistyped(key, path, f"a list of {expected}", value)
             return
         for index, one in enumerate(value):
-            if not good(one):
-                yield _mistyped(key, (*path, index), expected, one)
-            elif isinstance(one, str):
-                yield from _parsed(expected, read)(key, one, (*path, index))
+            yield from element(key, one, (*path, index))
 
     return check
 
@@ -178,23 +189,22 @@ def _assignments(key: Key, value: Any, path: Path) -> Iterator[Problem]:
             yield Problem(here, f"{key.path}.{name} looks like {secret}, which does not belong in a file", hint=hint)
 
 
-Check = Callable[[Key, Any, Path], Iterable[Problem]]
 CHECKS: dict[schema.Kind, Check] = {
     "text": _text,
     "name": _parsed("the name of an agent", _agent),
-    "names": _list_of("names of profiles", lambda one: isinstance(one, str)),
+    "names": _list_of("names of profiles"),
     "choice": _choice,
     "flag": _flag,
     "count": _count,
     "size": _parsed('a size such as "512M" or "2G"', typed.size),
     "memory": _parsed('a size such as "8G" or a percentage such as "75%"', typed.memory),
-    "source": _parsed("a path", lambda text: typed.path(text, "/")),
-    "target": _parsed("a path", lambda text: typed.path(text, "/")),
-    "variables": _list_of("names of variables", lambda one: isinstance(one, str), _pattern),
+    "source": _parsed("a path", _path),
+    "target": _parsed("a path", _path),
+    "variables": _list_of("names of variables", _pattern),
     "assignments": _assignments,
-    "strings": _list_of("strings", lambda one: isinstance(one, str)),
-    "ports": _list_of("ports from 1 to 65535", lambda one: type(one) is int and 1 <= one <= 65535),
-    "rules": _list_of("names or tables", lambda one: isinstance(one, str | dict)),
+    "strings": _list_of("strings"),
+    "ports": _list_of("ports from 1 to 65535", _port, (int,)),
+    "rules": _list_of("names or tables", types=(str, dict)),
 }
 
 

@@ -58,7 +58,7 @@ def _walk(opened: ExitStack, here: int, place: str, name: str) -> tuple[int, str
     while names:
         name = names.pop()
         there = _open(opened, name, LOOK, here)
-        path = os.path.join(place, name)
+        path = os.path.dirname(place) if name == ".." else os.path.join(place, name)
         status = os.fstat(there)
         if stat.S_ISLNK(status.st_mode):
             hops += 1

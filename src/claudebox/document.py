@@ -15,9 +15,10 @@ from claudebox.console import printable
 from claudebox.errors import ClaudeboxError
 from claudebox.model import Layer, Origin
 
-AT = re.compile(r"(.*) \(at (?:line ([0-9]+), column ([0-9]+)|end of document)\)", re.DOTALL)
-LONG_NUMBER = re.compile(r"[0-9_]{1000,}")
-DEEP = re.compile(r"(?:[\[{][^\[\]{}]*){50,}")
+# Strings, not compiled: only an error asks for them.
+AT = r"(.*) \(at (?:line ([0-9]+), column ([0-9]+)|end of document)\)"
+LONG_NUMBER = r"[0-9_]{1000,}"
+DEEP = r"(?:[\[{][^\[\]{}]*){50,}"
 
 
 class Loaded(NamedTuple):
@@ -77,7 +78,7 @@ def parse(shown: str, raw: bytes) -> tuple[str, dict[str, Any]] | Positioned:
     try:
         return text, tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        match = AT.fullmatch(str(error))
+        match = re.fullmatch(AT, str(error), re.DOTALL)
         what = match[1] if match else str(error)
         line, column = locate.line_column(text, len(text))
         if match and match[2]:
@@ -89,8 +90,8 @@ def parse(shown: str, raw: bytes) -> tuple[str, dict[str, Any]] | Positioned:
         return _unreadable(shown, text, LONG_NUMBER, "a number is too long")
 
 
-def _unreadable(shown: str, text: str, what: re.Pattern[str], why: str) -> Positioned:
-    match = what.search(text)
+def _unreadable(shown: str, text: str, what: str, why: str) -> Positioned:
+    match = re.search(what, text)
     return Positioned(shown, *locate.line_column(text, match.start() if match else 0), why)
 
 

@@ -134,7 +134,7 @@ def _agent(name: str, origin: Origin) -> Setting[str] | None:
     from claudebox.typed import is_agent
 
     if not is_agent(name):
-        raise ClaudeboxError(f'{origin.where}: "{name}" is not a name of an agent', "an example is --agent claude")
+        raise ClaudeboxError(f'--agent: "{name}" is not a name of an agent', "an example is --agent claude")
     return Setting(name, origin)
 
 

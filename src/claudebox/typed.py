@@ -92,7 +92,7 @@ def assignment(text: str) -> tuple[str, str | None]:
     """`-e NAME` or `-e NAME=VALUE`. The value is in no message: it may be a secret."""
     name, equals, value = text.partition("=")
     if not is_name(name):
-        safe = value.strip("=") and len(name) <= 32  # else the "name" may be a secret itself
+        safe = name and value.strip("=") and len(name) <= 32  # else the "name" may be a secret itself
         raise ClaudeboxError(
             "-e takes the name of a variable" + (f', and "{name}" is none' if safe else ""),
             "write -e NAME to pass a variable of the host, -e NAME=VALUE to set one",

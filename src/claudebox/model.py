@@ -160,7 +160,6 @@ class Tools(NamedTuple):
 
     bwrap: str
     bwrap_version: tuple[int, ...]
-    bind_fd: bool  # bwrap has --bind-fd, --ro-bind-fd
     sh: str
     env: str
     git: str = ""
@@ -169,16 +168,14 @@ class Tools(NamedTuple):
 class System(NamedTuple):
     """What of the host's system the sandbox sees.
 
-    links: root-level symlinks (merged /usr), as (path, target); trees: directories to bind;
-    etc: entries of /etc to bind; made: symlinks of /etc to repeat.
+    trees: directories to bind at their own path; binds: (target, source) of files and directories
+    that lie elsewhere on the host; links: symbolic links to repeat, as (path, what it says).
     """
 
     kind: Literal["fhs", "nixos"]
-    links: tuple[tuple[str, str], ...]
     trees: tuple[str, ...]
-    etc: tuple[str, ...]
-    etc_links: tuple[tuple[str, str], ...]
-    nsswitch: str = ""
+    binds: tuple[tuple[str, str], ...]
+    links: tuple[tuple[str, str], ...]
 
 
 class Kernel(NamedTuple):
@@ -192,17 +189,15 @@ class Kernel(NamedTuple):
 class GitTree(NamedTuple):
     """The repository around the project. common: the common git directory, canonical.
 
-    entries: names that exist in it among those that matter to the recipe; worktrees: entries of
-    COMMON/worktrees; settings: of the user's own configuration, harmless ones only, as (key, value).
+    hooks, commondir, config_worktree: whether it has them; worktrees: entries of COMMON/worktrees.
     """
 
     common: str
     hooks: bool
     commondir: bool
-    config_worktree: bool  # the file exists
+    config_worktree: bool
     worktree_config: bool  # extensions.worktreeConfig is on
     worktrees: tuple[str, ...] | None  # None: no such directory
-    settings: tuple[tuple[str, str], ...]
 
 
 class Project(NamedTuple):
@@ -215,8 +210,8 @@ class Project(NamedTuple):
 
 
 class AgentInstall(NamedTuple):
-    """The agent as it is installed here. program: absolute, links followed; grants: paths to bind
-    read-only so that it runs; version: "" if unknown."""
+    """The agent as it is installed here. command: its program, absolute and links followed; grants:
+    paths to bind read-only so that it runs; version: "" if unknown; found_at: where it was found."""
 
     name: str
     command: tuple[str, ...]
@@ -234,9 +229,12 @@ class Host(NamedTuple):
     kernel: Kernel
     tools: Tools
     environment: tuple[tuple[str, str], ...]  # the host's, whole; plan/ takes by name
-    visible: tuple[str, ...]  # entries of the host's PATH that exist
-    hidden: tuple[Note, ...]  # PATH entries and toolchains that the sandbox will not see, named once
+    path: tuple[tuple[str, str], ...]  # entries of the host's PATH that exist: (as written, canonical)
+    venv: str  # where PROJECT/.venv/bin/python leads, canonical; "" without one
+    resolver: str  # canonical path of the host's resolv.conf, "" without one
+    nix_daemon: str  # the daemon's socket, "" without one
     project: Project
+    git_settings: tuple[tuple[str, str], ...]  # of the user's own configuration, harmless ones only
     agent: AgentInstall | None
     pins: tuple[Pin, ...]
     submounts: tuple[tuple[str, str, str], ...]  # host mounts below a pin: (path, device, root)
@@ -251,17 +249,20 @@ class Host(NamedTuple):
 class Bind(NamedTuple):
     """A path of the host (or, with inside, of the sandbox itself) that appears at target.
 
+    pinned: source was opened at the survey and is bound from that descriptor, not by name.
     late: mounted through descriptors after bwrap is up, because the mount point lies in a tree that
-    the agent can write. inside: a late mount of a path of the sandbox over itself.
-    sensitive: which known secret it reaches, or "". submount: it came along with the bind of a
-    directory above it, on the host too.
+    the agent can write; stage: where bwrap puts it until then. inside: a late mount of a path of the
+    sandbox over itself. sensitive: which known secret it reaches, or "". submount: it came along with
+    the bind of a directory above it, on the host too.
     """
 
     source: str
     target: str
     access: Access
     why: Why
+    pinned: bool = False
     late: bool = False
+    stage: str = ""
     inside: bool = False
     sensitive: str = ""
     submount: bool = False
@@ -320,6 +321,11 @@ class File(NamedTuple):
 
 
 Mount = Bind | Tmpfs | Proc | Dev | Directory | Symlink | File
+
+
+def is_late(mount: Mount) -> bool:
+    """Whether a mount is made through descriptors, after bwrap is up."""
+    return isinstance(mount, Bind | Tmpfs) and mount.late
 
 
 class Variable(NamedTuple):

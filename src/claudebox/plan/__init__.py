@@ -1,0 +1,73 @@
+"""PURE: decides. `build_plan` turns what was asked for and what the machine is into the plan."""
+
+from __future__ import annotations
+
+from claudebox.agents import AgentSpec
+from claudebox.model import Bind, Host, Instance, Mount, Note, Profile, Request, SandboxPlan
+from claudebox.plan import agent, environment, filesystem, git, isolation, network
+
+
+def build_plan(request: Request, profile: Profile, host: Host, spec: AgentSpec, instance: Instance) -> SandboxPlan:
+    """The sandbox for this launch: every grant with its why, every weakening as a note.
+
+    Raises ClaudeboxError for whatever cannot be enforced or must not be granted.
+    """
+    net = network.build(profile, host)
+    console = request.action != "run"
+    mounts: list[Mount] = filesystem.base_system(host.system)
+    mounts += filesystem.made_files(host, gitconfig(host), network.resolver_text(net))
+    mounts += network.mounts(net)
+    mounts += filesystem.private(profile.limits.tmp, console)
+    mounts += filesystem.own_proc_sys(host.user.uid)
+    mounts.append(filesystem.home(instance.directory, host.user.home))
+    mounts += filesystem.project(host)
+    mounts += git.mounts(host, profile.git_config)
+    mounts += filesystem.agent(host, mounts)
+    mounts += environment.agent_name(spec, host.agent.command[0]) if host.agent else []
+    mounts += filesystem.requested(profile, host)
+    tier = profile.tier.value
+    return SandboxPlan(
+        instance=instance,
+        command=agent.command(request, profile, host, spec),
+        directory=host.project.directory,
+        project=host.project.root,
+        home=host.user.home,
+        mounts=filesystem.ordered(mounts, host.submounts),
+        stubs=tuple(git.stubs(host, profile.git_config)),
+        environment=environment.build(profile, host, spec, mounts),
+        isolation=isolation.build(profile, host, tier),
+        limits=profile.limits,
+        network=net,
+        helpers=(),
+        packages=(),
+        agent=spec.name,
+        unattended=profile.unattended.value,
+        tools=host.tools,
+        notes=(
+            *host.notes,
+            *host.project.notes,
+            *network.notes(net),
+            *grants(mounts),
+            *isolation.notes(profile, host, tier),
+            *agent.notes(profile, host, spec),
+            *environment.hidden(host, mounts),
+        ),
+    )
+
+
+def gitconfig(host: Host) -> str:
+    """The made /etc/gitconfig of this sandbox."""
+    return git.config(host.project.git, host.git_settings)
+
+
+def grants(mounts: list[Mount]) -> list[Note]:
+    """A note for every mount asked for that reaches a secret, or that an agent may write outside the project."""
+    found = []
+    for mount in mounts:
+        if not isinstance(mount, Bind) or not mount.why.origin.where:
+            continue
+        if mount.sensitive:
+            found.append(Note("danger", f"{mount.source} is in the sandbox ({mount.access}): it reaches {mount.sensitive}"))
+        elif mount.access == "rw":
+            found.append(Note("weakening", f"{mount.source} outside the project can be written"))
+    return found

@@ -1,0 +1,102 @@
+"""The plan → bwrap's arguments. Launch, dry run and JSON all take them from here.
+
+Descriptors exist only at run time: a caller gives `descriptor`, which turns the name of one into its
+number; without it the names stand there as `<fd:NAME>`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import assert_never
+
+from claudebox.model import Bind, Dev, Directory, File, Mount, Proc, SandboxPlan, Symlink, Tmpfs, is_late
+
+Descriptor = Callable[[str], str]
+
+# Says that it is there, waits for a word (an end of file is none), and starts the command only where it
+# should: bwrap itself starts in /, because a working directory at or below a late mount would bypass it.
+GATE = (
+    "echo >&4; IFS= read -r token <&3 || exit 125; "
+    '[ "$token" = go ] || exit 125; cd -P -- "$1" || exit 125; '
+    "shift; unset token OLDPWD; exec -- \"$@\" 3<&- 4>&-"
+)
+
+
+def placeholder(name: str) -> str:
+    """What stands for a descriptor that exists only at run time."""
+    return f"<fd:{name}>"
+
+
+def command(plan: SandboxPlan, descriptor: Descriptor = placeholder) -> list[str]:
+    """The whole command line of bwrap: its options come through a descriptor, so that no value is in `ps`."""
+    return [
+        plan.tools.bwrap,
+        "--args",
+        descriptor("options"),
+        "--",
+        plan.tools.env,
+        "--default-signal=INT,QUIT,HUP,TERM",
+        plan.tools.sh,
+        "-c",
+        GATE,
+        "sh",
+        plan.directory,
+        *plan.command,
+    ]
+
+
+def options(plan: SandboxPlan, descriptor: Descriptor = placeholder, *, secrets: bool = False) -> list[str]:
+    """bwrap's options, one after the other. secrets: with the values of secret variables."""
+    argv: list[str] = []
+    for name in plan.isolation.namespaces:
+        argv.append(f"--unshare-{name}")
+    argv += ["--die-with-parent", "--cap-drop", "ALL"]
+    if not plan.isolation.nested_userns:
+        argv.append("--disable-userns")
+    argv += ["--seccomp", descriptor("seccomp")]
+    argv += ["--json-status-fd", descriptor("status")]
+    # Parents before children: the last mount wins. What is read-only as a whole becomes so at the end.
+    for mount in plan.mounts:
+        if not is_late(mount) and not (isinstance(mount, Bind) and mount.submount):
+            argv += _mount(mount, descriptor)
+    for mount in plan.mounts:
+        if isinstance(mount, Bind) and mount.stage:
+            argv += _bind(mount, mount.stage, descriptor)
+    argv += ["--remount-ro", "/dev"]
+    for mount in reversed(plan.mounts):
+        if isinstance(mount, Tmpfs) and not mount.late and mount.access == "ro":
+            argv += ["--remount-ro", mount.target]
+    for variable in plan.environment:
+        shown = variable.value if secrets or not variable.secret else "***"
+        argv += ["--setenv", variable.name, shown]
+    argv += ["--chdir", "/"]
+    return argv
+
+
+def _mount(mount: Mount, descriptor: Descriptor) -> list[str]:
+    match mount:
+        case Bind():
+            return _bind(mount, mount.target, descriptor)
+        case Tmpfs(target="/"):
+            return []  # bwrap's own root is one
+        case Tmpfs():
+            size = ["--size", str(mount.size)] if mount.size else []
+            return ["--perms", f"{mount.mode:04o}", *size, "--tmpfs", mount.target]
+        case Proc():
+            return ["--proc", mount.target]
+        case Dev():
+            return ["--dev", mount.target]
+        case Directory():
+            return ["--perms", f"{mount.mode:04o}", "--dir", mount.target]
+        case Symlink():
+            return ["--symlink", mount.to, mount.target]
+        case File():
+            return ["--perms", f"{mount.mode:04o}", "--file", descriptor(mount.target), mount.target]
+        case _:
+            assert_never(mount)
+
+
+def _bind(bind: Bind, target: str, descriptor: Descriptor) -> list[str]:
+    """By name where only root can write on the way, else from the descriptor that was pinned at the survey."""
+    option = "bind" if bind.access == "rw" else "ro-bind"
+    return [f"--{option}-fd", descriptor(bind.source), target] if bind.pinned else [f"--{option}", bind.source, target]

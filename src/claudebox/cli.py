@@ -1,0 +1,160 @@
+"""What was typed → a command; the only place that prints errors and exits."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from claudebox import __version__, console
+from claudebox.errors import FAILED, ClaudeboxError
+from claudebox.model import Action, Request
+
+COMMANDS = ("run", "shell")
+LATER = ("use", "network", "doctor", "ps", "stop", "instance", "profile", "auth", "completion")
+
+USAGE = """claudebox [OPTIONS] [-- AGENT_ARGS...]
+       claudebox run [OPTIONS] -- COMMAND [ARGS...]
+       claudebox shell [OPTIONS]"""
+EXAMPLES = """examples:
+  claudebox -n offline                 the agent in this project's sandbox, without network
+  claudebox -n full -- --continue      with the host's network; --continue goes to the agent
+  claudebox run -n offline -- make test
+  claudebox shell -n offline
+  claudebox -n offline --dry-run       what would be granted, and the exact commands
+
+A value on -e NAME=VALUE shows in the host's own `ps`: prefer -e NAME, which takes the value from the environment.
+Exit status: the command's own; 128 + n when signal n ended it; 125 when claudebox itself failed."""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with our errors: one sentence, one hint, status 125."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        """Raise instead of exiting."""
+        raise ClaudeboxError(message, "claudebox --help")
+
+
+def parser() -> Parser:
+    """The parser of the three launching commands."""
+
+    def layout(prog: str) -> argparse.HelpFormatter:  # a fixed width: the default imports shutil
+        return argparse.RawDescriptionHelpFormatter(prog, max_help_position=32, width=110)
+
+    made = Parser(prog="claudebox", usage=USAGE, epilog=EXAMPLES, formatter_class=layout, allow_abbrev=False)
+    add = made.add_argument
+    add("-n", "--network", metavar="TIER", default="", help="offline, or full; the others come with a later release")
+    add("--agent", metavar="NAME", default="", help="claude (the default), codex, gemini, opencode, or a file in agents/")
+    add("--unattended", action="store_true", help="the agent asks nothing")
+    add("-e", "--env", metavar="NAME[=VALUE]", action="append", default=[], help="pass a host variable, or set one")
+    add("-m", "--mount", metavar="SRC[:DST][:ro|rw]", action="append", default=[], help="one more mount, ro unless rw")
+    add("-C", "--project", metavar="DIR", default="", help="the project, instead of the current directory")
+    add("--dry-run", action="store_true", help="print what would be granted; start nothing, write nothing")
+    add("--json", action="store_true", help="with --dry-run: the plan as JSON")
+    for option in ("-P", "--allow", "--host-port", "--publish", "--package"):
+        add(option, *(["--profile"] if option == "-P" else []), action="append", default=[], help=argparse.SUPPRESS)
+    for option in ("--learn", "--refresh-packages", "-y", "--force", "--no-auth", "-v"):
+        long = {"-y": ["--yes"], "-v": ["--verbose"]}.get(option, [])
+        add(option, *long, action="store_true", help=argparse.SUPPRESS)
+    add("--review", choices=("changed", "always"), default="changed", help=argparse.SUPPRESS)
+    add("--version", action="version", version=f"claudebox {__version__}")
+    return made
+
+
+def request(argv: list[str]) -> Request:
+    """What was typed. Raises ClaudeboxError."""
+    action: Action = "agent"
+    rest: list[str] = []
+    separated = "--" in argv
+    if separated:
+        cut = argv.index("--")
+        argv, rest = argv[:cut], argv[cut + 1 :]
+    if argv and argv[0] in LATER:
+        raise ClaudeboxError(f"claudebox {argv[0]} is not part of this release", "claudebox --help")
+    if argv and argv[0] in COMMANDS:
+        action = "run" if argv[0] == "run" else "shell"
+        argv = argv[1:]
+    typed, unknown = parser().parse_known_args(argv)
+    if unknown:
+        raise ClaudeboxError(f"unknown option or argument: {console.printable(unknown[0])}", hint(unknown[0], action))
+    if action == "run" and not rest:
+        raise ClaudeboxError("claudebox run needs a command", "claudebox run -n offline -- make test")
+    if action == "shell" and rest:
+        raise ClaudeboxError("claudebox shell takes no command", "claudebox run -- COMMAND")
+    if typed.json and not typed.dry_run:
+        raise ClaudeboxError("--json goes with --dry-run", "claudebox --dry-run --json")
+    return Request(
+        action=action,
+        arguments=tuple(rest),
+        project=typed.project,
+        profiles=tuple(typed.profile),
+        network=typed.network,
+        allow=tuple(typed.allow),
+        learn=typed.learn,
+        host_ports=tuple(typed.host_port),
+        publish=tuple(typed.publish),
+        agent=typed.agent,
+        unattended=typed.unattended,
+        env=tuple(typed.env),
+        mounts=tuple(typed.mount),
+        packages=tuple(typed.package),
+        refresh_packages=typed.refresh_packages,
+        dry_run=typed.dry_run,
+        json=typed.json,
+        yes=typed.yes,
+        review=typed.review,
+        force=typed.force,
+        no_auth=typed.no_auth,
+        verbose=typed.verbose,
+    )
+
+
+def hint(unknown: str, action: Action) -> str:
+    """What to do about an unknown option: the agent's own go behind `--`, others have a neighbour."""
+    from claudebox.agents import agent_names, load_agent
+    from claudebox.nearest import nearest
+
+    known = [s for a in parser()._actions for s in a.option_strings if a.help != argparse.SUPPRESS]
+    if action == "agent" and unknown.startswith("-"):
+        name = unknown.partition("=")[0]
+        if any(name in load_agent(agent, "").own_options for agent in agent_names("")):
+            return f"it is the agent's: put it behind --, as in claudebox -- {name}"
+    near = nearest(unknown, [*known, *COMMANDS])
+    return f"did you mean {near}?" if near else "claudebox --help"
+
+
+def prepare() -> None:
+    """Fill closed standard descriptors, keep all others from every child."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open("/dev/null", os.O_RDWR)
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2:
+            try:
+                os.set_inheritable(int(name), False)
+            except OSError:
+                pass
+
+
+def main() -> None:
+    """The console script."""
+    prepare()
+    try:
+        from claudebox.commands.launch import perform
+
+        status = perform(request(sys.argv[1:]), dict(os.environ))
+    except ClaudeboxError as problem:
+        console.error(problem)
+        status = problem.exit_code
+    except KeyboardInterrupt:
+        status = 130
+    except OSError as problem:
+        console.error(ClaudeboxError(f"{problem.filename or 'system'}: {problem.strerror}", "free space, or check it"))
+        status = FAILED
+    try:
+        sys.stdout.flush()
+    except OSError:
+        pass
+    os._exit(status)  # nothing is left to clean up, and the interpreter's own end costs a millisecond

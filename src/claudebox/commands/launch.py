@@ -1,0 +1,95 @@
+"""`claudebox`, `claudebox run`, `claudebox shell`: decide, then show or perform."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from claudebox import console
+from claudebox.agents import load_agent
+from claudebox.errors import ClaudeboxError
+from claudebox.host import survey, survey_user
+from claudebox.model import Request, SandboxPlan
+from claudebox.plan import build_plan
+from claudebox.profile import effective_profile, load_config
+from claudebox.run import instance
+from claudebox.repository import find_project
+
+
+def perform(request: Request, environment: dict[str, str]) -> int:
+    """Launch what was asked for, or with --dry-run print it; the exit status."""
+    user = survey_user(environment)
+    ours = environment.get("CLAUDEBOX_HOME", "") or f"{user.home}/.claudebox"
+    if not ours.startswith("/"):
+        raise ClaudeboxError("CLAUDEBOX_HOME is not an absolute path", "export CLAUDEBOX_HOME=/home/you/.claudebox")
+    instance.check_home(ours)
+    ours = os.path.realpath(ours)
+    directory = start_directory(request.project)
+    project, _ = find_project(directory, user, ours)
+    check_code(project.root)
+    identity = instance.identify(ours, user.uid, project.root)
+    here = locked = -1
+    if not request.dry_run:
+        here = instance.open_directory(identity, ours)
+        locked = instance.lock(here)
+        instance.sweep(here)
+    config = load_config(ours, user.home)
+    profile = effective_profile(request, config, environment, home=user.home, cwd=directory)
+    spec = load_agent(profile.agent.value, f"{ours}/agents")
+    host = survey(profile, spec, user, environment, ours, directory)
+    plan = build_plan(request, profile, host, spec, identity)
+    if request.dry_run:
+        return show(plan, as_json=request.json)
+    return run(plan, {p.path: p.fd for p in host.pins}, here, locked)
+
+
+def run(plan: SandboxPlan, pins: dict[str, int], here: int, locked: int) -> int:
+    """Announce, launch, report; the command's exit status."""
+    from claudebox.run.launch import launch
+
+    weak = [note for note in plan.notes if note.severity != "info"]
+    if os.isatty(2):
+        console.say(f"claudebox: {plan.network.tier} · {plan.agent} · {console.printable(plan.project)}")
+    for note in weak:
+        console.note(note.severity, note.text)
+    status, messages, held = launch(plan, pins, here, locked)
+    for message in messages:
+        console.warn(message)
+    if status == 130 and held:
+        # As if the terminal had told our group too: a shell loop and a pipeline end on one Ctrl-C.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(0, signal.SIGINT)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    return status
+
+
+def show(plan: SandboxPlan, *, as_json: bool) -> int:
+    """Print the plan on stdout: what is granted and the exact commands."""
+    from claudebox.render import audit, export
+
+    text = export.as_json(plan) if as_json else audit.text(plan) + export.script(plan)
+    console.write(text, 1)
+    return 0
+
+
+def start_directory(option: str) -> str:
+    """The canonical directory that the command starts in. Raises ClaudeboxError."""
+    try:
+        path = os.path.realpath(option or os.getcwd())
+    except FileNotFoundError:
+        raise ClaudeboxError("the current directory was deleted", "cd to a directory that exists") from None
+    if not os.path.isdir(path):
+        raise ClaudeboxError(f"{path} is not a directory", "choose a project directory")
+    if not os.access(path, os.R_OK | os.X_OK):
+        raise ClaudeboxError(f"{path} cannot be read", "choose a project directory of yours")
+    return path
+
+
+def check_code(root: str) -> None:
+    """An installation that the sandbox could write would run what it planted, on the host."""
+    code = os.path.realpath(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    if code.startswith(root.rstrip("/") + "/"):
+        raise ClaudeboxError(
+            f"claudebox itself runs from {code}, in the project that the sandbox can write",
+            "install a copy: uv tool install CHECKOUT, or pipx install CHECKOUT",
+        )

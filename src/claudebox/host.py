@@ -1,0 +1,239 @@
+"""The survey: facts about machine, user and project, probed by trying, frozen into a `Host`."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import Mapping
+
+from claudebox import descriptors, process
+from claudebox.agents import AgentSpec
+from claudebox.errors import ClaudeboxError
+from claudebox.locating import find_agent, find_program
+from claudebox.model import Host, Kernel, Note, Pin, Profile, Project, System, Tools, User
+from claudebox.repository import find_project
+
+ETC = (
+    "alternatives", "bash.bashrc", "bashrc", "ca-certificates", "ca-certificates.conf", "crypto-policies",
+    "debian_version", "default/locale", "fonts", "gai.conf", "gnutls", "host.conf", "inputrc", "ld.so.cache",
+    "ld.so.conf", "ld.so.conf.d", "locale.conf", "localtime", "lsb-release", "magic", "mime.types", "nsswitch.conf",
+    "os-release", "perl", "pki", "profile", "profile.d", "profiles", "protocols", "python3", "python3.11", "rpc",
+    "services", "shells", "ssl", "static", "terminfo", "timezone",
+)  # fmt: skip
+SECRETS = (
+    (".ssh", "SSH keys"), (".gnupg", "GnuPG keys"), (".aws", "AWS credentials"), (".config/gcloud", "Google Cloud"),
+    (".azure", "Azure credentials"), (".kube", "Kubernetes credentials"), (".docker", "Docker credentials"),
+    (".netrc", "logins of netrc"), (".config/gh", "the GitHub login"), (".config/sops", "sops keys"),
+    (".config/age", "age keys"), (".age", "age keys"), (".mozilla", "a browser profile"),
+    (".config/google-chrome", "a browser profile"), (".config/chromium", "a browser profile"),
+    (".password-store", "a password store"), (".local/share/keyrings", "the keyring"), (".npmrc", "npm tokens"),
+    (".pypirc", "PyPI tokens"), (".git-credentials", "git logins"), (".claude", "the agent's login"),
+    (".codex", "the agent's login"), (".gemini", "the agent's login"), (".cargo/credentials.toml", "cargo tokens"),
+)  # fmt: skip
+GIT_HARMLESS = (
+    r"^(user\.(name|email)|init\.defaultbranch|core\.(autocrlf|eol|safecrlf|quotepath|whitespace|abbrev)"
+    r"|pull\.(rebase|ff)|rebase\.(autosquash|autostash)|merge\.(conflictstyle|ff)|rerere\.enabled"
+    r"|diff\.(algorithm|renames|colormoved|mnemonicprefix)|color\..*|column\.ui|log\.date|commit\.verbose"
+    r"|tag\.sort|branch\.sort|advice\..*|safe\.directory|i18n\..*)$"
+)
+
+
+def survey_user(environment: Mapping[str, str]) -> User:
+    """The person who runs us. Raises ClaudeboxError without a HOME that is theirs."""
+    uid, gid = os.getuid(), os.getgid()
+    try:
+        entry = pwd.getpwuid(uid)
+        name, shell = entry.pw_name, entry.pw_shell
+    except KeyError:
+        name, shell = environment.get("USER", "") or f"user{uid}", "/bin/sh"
+    written = environment.get("HOME", "")
+    if not written.startswith("/"):
+        raise ClaudeboxError("HOME is not set to a directory", "export HOME=/home/you")
+    home = os.path.realpath(written)
+    try:
+        owner = os.stat(home).st_uid
+    except OSError as error:
+        raise ClaudeboxError(f"HOME ({written}) cannot be used: {error.strerror}", "set HOME to your own home") from None
+    if owner != uid:
+        raise ClaudeboxError(f"HOME ({written}) is not yours", "set HOME to your own home (sudo -H, su -)")
+    shell = shell if shell.startswith(("/bin/", "/usr/", "/run/current-system/")) and os.path.exists(shell) else "/bin/sh"
+    return User(uid=uid, gid=gid, name=name, group=name, home=home, shell=shell)
+
+
+def survey(
+    profile: Profile, spec: AgentSpec, user: User, environment: Mapping[str, str], ours: str, directory: str
+) -> Host:
+    """Everything that the plan needs to know. directory: canonical, where the command shall start.
+
+    Opens what will be mounted and keeps the descriptors (`Host.pins`). Raises ClaudeboxError.
+    """
+    roots = (ours, *instance_roots(ours))
+    project, notes = find_project(directory, user, ours)
+    untrusted = (*roots, project.root)
+    path = environment.get("PATH", "") or process.SYSTEM_PATH
+    tools, shadowed = survey_tools(path, untrusted)
+    started = git_settings_started(tools, user)
+    agent = find_agent(spec, user.home, path, untrusted)
+    system = survey_system()
+    pins = [pin(project.root), *([] if agent is None else map(pin, agent.grants))]
+    for request in profile.mounts:
+        source = os.path.realpath(request.source)
+        if not os.path.exists(source):
+            if request.optional:
+                continue
+            raise ClaudeboxError(f"mount {request.source} ({request.origin}): there is no such file", "check the path")
+        check_links(request.source, untrusted)
+        pins.append(pin(source)._replace(path=request.source))
+    return Host(
+        user=user,
+        claudebox_home=ours,
+        system=system,
+        kernel=survey_kernel(),
+        tools=tools,
+        environment=tuple(environment.items()),
+        path=tuple((e, os.path.realpath(e)) for e in path.split(":") if e.startswith("/") and os.path.isdir(e)),
+        venv=venv_target(project.root),
+        resolver=os.path.realpath("/etc/resolv.conf") if os.path.exists("/etc/resolv.conf") else "",
+        nix_daemon="",
+        project=project,
+        git_settings=git_settings(started),
+        agent=agent,
+        pins=tuple(pins),
+        submounts=submounts(pins),
+        sensitive=tuple((os.path.realpath(f"{user.home}/{where}"), what) for where, what in SECRETS),
+        hostname=os.uname().nodename,
+        notes=(*shadowed, *notes),
+    )
+
+
+def instance_roots(ours: str) -> tuple[str, ...]:
+    """The projects of all instances: their sandboxes can write there."""
+    roots = []
+    try:
+        names = os.listdir(f"{ours}/instances")
+    except OSError:
+        return ()
+    for name in names:
+        try:
+            with open(f"{ours}/instances/{name}/root", encoding="utf-8", errors="surrogateescape") as file:
+                roots.append(file.read())
+        except OSError:
+            continue
+    return tuple(root for root in roots if root)
+
+
+def survey_tools(path: str, untrusted: tuple[str, ...]) -> tuple[Tools, tuple[Note, ...]]:
+    """The programs that a launch runs. Raises ClaudeboxError for one that is missing or too old."""
+    notes: list[Note] = []
+    found = {name: find_program(name, path, untrusted, notes) for name in ("bwrap", "sh", "env", "git")}
+    if not found["bwrap"]:
+        raise ClaudeboxError("bubblewrap is not installed", "apt install bubblewrap (or dnf, pacman, apk, nix)")
+    text = process.capture([found["bwrap"], "--help"], environment={})
+    if b"--ro-bind-fd" not in text.output + text.errors:
+        raise ClaudeboxError("this bubblewrap has no --bind-fd", "install 0.10 or newer (Debian: 0.8.0-2+deb12u1)")
+    version = process.capture([found["bwrap"], "--version"], environment={}).output.split()[-1:]
+    numbers = tuple(int(n) for n in version[0].decode(errors="replace").split(".") if n.isdigit()) if version else ()
+    if not found["sh"] or not found["env"]:
+        raise ClaudeboxError("sh or env is missing", "install coreutils")
+    tools = Tools(
+        bwrap=found["bwrap"], bwrap_version=numbers, sh="/bin/sh", env="/usr/bin/env", git=found["git"]
+    )
+    return tools, tuple(notes)
+
+
+def survey_kernel() -> Kernel:
+    """Release, machine and Landlock's ABI of the running kernel."""
+    from claudebox.run.landlock import landlock_abi
+
+    uname = os.uname()
+    release = tuple(int(n) for n in uname.release.split("-")[0].split(".")[:2] if n.isdigit())
+    if release < (5, 12):
+        raise ClaudeboxError(f"Linux {uname.release} cannot mount through descriptors", "Linux 5.12 or newer is needed")
+    return Kernel(release=uname.release, machine=uname.machine, landlock_abi=landlock_abi())
+
+
+def survey_system() -> System:
+    """What of this machine's system the sandbox sees: FHS with merged or unmerged /usr, or NixOS."""
+    trees, links, binds = ["/usr"], [], []
+    nixos = os.path.isdir("/run/current-system/sw")
+    for name in ("bin", "sbin", "lib", "lib32", "lib64", "libx32"):
+        path = "/" + name
+        if os.path.islink(path):
+            links.append((path, os.readlink(path)))
+        elif os.path.isdir(path):
+            trees.append(path)
+    if os.path.isdir("/nix/store"):
+        trees.append("/nix/store")
+    if nixos:
+        links.append(("/run/current-system", os.path.realpath("/run/current-system")))
+    for name in ETC:
+        path = f"/etc/{name}"
+        real = os.path.realpath(path)
+        if not os.path.exists(real):
+            continue
+        if os.path.islink(path) and real.startswith(("/usr/", "/nix/store/")):
+            links.append((path, real))
+        else:
+            binds.append((path, real))
+    trees = [t for t in trees if os.path.isdir(t)]
+    return System(kind="nixos" if nixos else "fhs", trees=tuple(trees), binds=tuple(binds), links=tuple(links))
+
+
+def pin(path: str) -> Pin:
+    """Open a canonical path once. Raises ClaudeboxError when a component of it is (now) a link."""
+    try:
+        fd = descriptors.pinned(path)
+    except OSError as error:
+        raise ClaudeboxError(f"cannot open {path}: {error.strerror}", "it changed while we looked, or is a link") from None
+    return Pin(path=path, fd=fd, directory=os.path.isdir(f"/proc/self/fd/{fd}"))
+
+
+def check_links(path: str, untrusted: tuple[str, ...]) -> None:
+    """Refuse a path with a symbolic link that lies where a sandbox could have put it."""
+    here = "/"
+    for name in descriptors.parts(path):
+        here = os.path.join(here, name)
+        if os.path.islink(here) and any(here.startswith(root + "/") for root in untrusted):
+            raise ClaudeboxError(f"{here} is a link that a sandbox could have planted", "name the real path instead")
+        here = os.path.realpath(here)
+
+
+def submounts(pins: list[Pin]) -> tuple[tuple[str, str, str], ...]:
+    """The host's own mounts below what will be granted: (path, device, root)."""
+    from claudebox.mountinfo import read
+
+    found = []
+    for entry in read("/proc/self/mountinfo"):
+        if any(entry.target.startswith(p.path.rstrip("/") + "/") for p in pins):
+            found.append((entry.target, entry.device, entry.root))
+    return tuple(found)
+
+
+def venv_target(root: str) -> str:
+    """Where the project's `.venv/bin/python` leads; "" without one."""
+    path = f"{root}/.venv/bin/python"
+    return os.path.realpath(path) if os.path.islink(path) else ""
+
+
+def git_settings_started(tools: Tools, user: User) -> process.Capture | None:
+    """Ask git for the user's own settings, from / and without any repository's configuration."""
+    if not tools.git:
+        return None
+    argv = [tools.git, "-C", "/", "--git-dir=/dev/null", "config", "--includes", "-z", "--get-regexp", GIT_HARMLESS]
+    return process.start_capture(argv, environment={"HOME": user.home, "PATH": process.SYSTEM_PATH})
+
+
+def git_settings(started: process.Capture | None) -> tuple[tuple[str, str], ...]:
+    """The harmless settings that git named: identity, line ends, merge and display habits."""
+    if started is None:
+        return ()
+    done = process.finish_capture(started)
+    pairs = []
+    for record in done.output.decode(errors="surrogateescape").split("\0"):
+        key, newline, value = record.partition("\n")
+        if key and newline:
+            pairs.append((key, value))
+    return tuple(pairs)
+
+
+__all__ = ["Project", "survey", "survey_user"]

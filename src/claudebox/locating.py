@@ -1,0 +1,91 @@
+"""Programs of the host: taken only from directories that no sandbox can write, the agent with its package."""
+
+from __future__ import annotations
+
+import os
+
+from claudebox.agents import AgentSpec
+from claudebox.errors import ClaudeboxError
+from claudebox.model import AgentInstall, Note
+from claudebox.process import SYSTEM_PATH
+
+
+def find_program(name: str, path: str, untrusted: tuple[str, ...], notes: list[Note]) -> str:
+    """The canonical path of a program; "" when there is none. A shadowed one is skipped and reported."""
+    for directory in (*path.split(":"), *SYSTEM_PATH.split(":")):
+        candidate = f"{directory}/{name}"
+        if not directory.startswith("/") or not os.access(candidate, os.X_OK) or os.path.isdir(candidate):
+            continue
+        real = os.path.realpath(candidate)
+        if writable(candidate, untrusted) or writable(real, untrusted):
+            notes.append(Note("weakening", f"{candidate} is skipped: a sandbox can write there"))
+            continue
+        return real
+    return ""
+
+
+def writable(path: str, untrusted: tuple[str, ...]) -> bool:
+    """Whether path lies in what some sandbox can write, directly or through a link on the way."""
+    real = os.path.realpath(os.path.dirname(path))
+    return any(p == root or p.startswith(root + "/") for root in untrusted for p in (path, real))
+
+
+def find_agent(spec: AgentSpec, home: str, path: str, untrusted: tuple[str, ...]) -> AgentInstall | None:
+    """The agent as it is installed here, with what it needs; None when there is none."""
+    places = [p.replace("~", home, 1) if p.startswith("~") else p for p in spec.places]
+    candidates = [f"{d}/{name}" for name in spec.executables for d in path.split(":") if d.startswith("/")] + places
+    for candidate in candidates:
+        if not os.access(candidate, os.X_OK) or os.path.isdir(candidate):
+            continue
+        real = os.path.realpath(candidate)
+        if writable(candidate, untrusted) or writable(real, untrusted):
+            continue
+        return _installed(spec, candidate, real, path, untrusted)
+    return None
+
+
+def _installed(spec: AgentSpec, found: str, real: str, path: str, untrusted: tuple[str, ...]) -> AgentInstall:
+    grants = list(_packages(spec, real)) or [real]
+    command = [real]
+    with open(real, "rb") as file:
+        first = file.readline(256)
+    if first.startswith(b"#!") and b"node" in first:
+        node = find_program("node", path, untrusted, [])
+        if not node:
+            raise ClaudeboxError(f"{found} needs node, which was not found", "install node, or the native build")
+        grants.append(node)
+        command = [node, real]
+    elif first.startswith(b"#!"):
+        raise_for = first[2:].split()[:1]
+        if raise_for and b"env" in raise_for[0] and b"bash" not in first and b" sh" not in first:
+            raise ClaudeboxError(f"{found} is a shim: {first.decode(errors='replace').strip()}", "put the real one on PATH")
+    return AgentInstall(
+        name=spec.name, command=tuple(command), grants=tuple(grants), version=_version(spec, real), found_at=found
+    )
+
+
+def _packages(spec: AgentSpec, real: str) -> tuple[str, ...]:
+    """The npm packages that the agent consists of, where it was installed by npm."""
+    for name in spec.packages:
+        marker = f"/node_modules/{name}/"
+        if marker in real:
+            modules = real[: real.index(marker)] + "/node_modules"
+            nested = f"{modules}/{name}/node_modules"
+            wanted = [f"{modules}/{p}" for p in spec.packages]
+            return tuple(w for w in wanted if os.path.isdir(w) and not w.startswith(nested))
+    return ()
+
+
+def _version(spec: AgentSpec, real: str) -> str:
+    for name in spec.packages:
+        marker = f"/node_modules/{name}/"
+        if marker in real:
+            import json
+
+            try:
+                with open(real[: real.index(marker)] + marker + "package.json", "rb") as file:
+                    return str(json.load(file).get("version", ""))
+            except (OSError, ValueError):
+                return ""
+    last = real.rpartition("/versions/")[2] if "/versions/" in real else ""
+    return last.split("/")[0]

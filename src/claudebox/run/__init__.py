@@ -1,0 +1,1 @@
+"""EFFECTS: does. Performs the plan and has no other source of arguments."""

@@ -1,0 +1,135 @@
+"""Per-project state: directories, the lock, stubs by record."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+
+from claudebox import descriptors
+from claudebox.errors import ClaudeboxError
+from claudebox.model import Instance, Stub
+
+
+def identify(ours: str, uid: int, root: str) -> Instance:
+    """The instance of a project; nothing is made or read."""
+    import hashlib
+
+    name = hashlib.sha256(f"{uid}:{root}".encode(errors="surrogateescape")).hexdigest()[:16]
+    return Instance(id=name, root=root, directory=f"{ours}/instances/{name}")
+
+
+def check_home(ours: str) -> None:
+    """claudebox's own directory is the user's alone, where it exists. Raises ClaudeboxError."""
+    try:
+        state = os.lstat(ours)
+    except FileNotFoundError:
+        return
+    if not stat.S_ISDIR(state.st_mode):
+        raise ClaudeboxError(f"{ours} is not a directory", f"move it away: mv {ours} {ours}.old")
+    if state.st_uid != os.getuid():
+        raise ClaudeboxError(f"{ours} belongs to somebody else", f"chown -R $USER {ours}, or set CLAUDEBOX_HOME")
+    if state.st_mode & 0o022:
+        raise ClaudeboxError(f"{ours} can be written by others", f"chmod 700 {ours}")
+
+
+def open_directory(instance: Instance, ours: str) -> int:
+    """A descriptor of the instance's directory, made with all that is in it. Raises ClaudeboxError."""
+    try:
+        os.makedirs(ours, 0o700, exist_ok=True)
+        check_home(ours)
+        top = descriptors.walk(None, descriptors.parts(os.path.realpath(ours)))
+        instances = descriptors.make_directory(top, "instances")
+        here = descriptors.make_directory(instances, instance.id)
+        os.close(top)
+        os.close(instances)
+        state = os.fstat(here)
+        if state.st_uid != os.getuid() or state.st_mode & 0o022:
+            raise ClaudeboxError(f"{instance.directory} is not yours alone", f"chmod 700 {instance.directory}")
+        for name in ("home", "locks", "sessions", "aside"):
+            os.close(descriptors.make_directory(here, name))
+        if descriptors.read_file(here, "root", 1 << 16) is None:
+            descriptors.replace_file(here, "root", instance.root.encode(errors="surrogateescape"))
+    except OSError as error:
+        raise ClaudeboxError(f"cannot use {instance.directory}: {error.strerror}", "free space, or repair it") from None
+    return descriptors.high(here)
+
+
+def lock(here: int) -> int:
+    """The repository's lock, held by the descriptor: a kill frees it. Raises ClaudeboxError when it is taken."""
+    file = os.open("locks/repository", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=here)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.pread(file, 64, 0).decode(errors="replace").strip()
+        os.close(file)
+        raise ClaudeboxError(
+            f"another session works in this project (pid {holder or 'unknown'})", "end it, or use another clone"
+        ) from None
+    except OSError as error:
+        os.close(file)
+        raise ClaudeboxError(f"this file system has no locks: {error.strerror}", "set CLAUDEBOX_HOME") from None
+    os.ftruncate(file, 0)
+    os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
+    return descriptors.high(file)
+
+
+def sweep(here: int) -> None:
+    """Remove the stubs that a killed launch left, by its record. Called with the lock held."""
+    record = descriptors.read_file(here, "stubs", 1 << 20)
+    if record is None:
+        return
+    for line in reversed(record.decode(errors="surrogateescape").split("\0")):
+        path, tab, content = line.partition("\n")
+        if path:
+            remove_stub(path, content if tab else None)
+    os.unlink("stubs", dir_fd=here)
+
+
+def remove_stub(path: str, content: str | None) -> None:
+    """Unlink what we made, if it is still that: an empty directory, or a file with our text and one name."""
+    try:
+        parent = descriptors.walk(None, descriptors.parts(os.path.dirname(path)))
+    except OSError:
+        return
+    name = os.path.basename(path)
+    try:
+        if content is None:
+            os.rmdir(name, dir_fd=parent)
+        elif descriptors.read_file(parent, name, 1 << 12) == content.encode(errors="surrogateescape"):
+            if os.stat(name, dir_fd=parent, follow_symlinks=False).st_nlink == 1:
+                os.unlink(name, dir_fd=parent)
+    except OSError:
+        pass  # no longer ours: somebody uses it
+    finally:
+        os.close(parent)
+
+
+def record_stubs(here: int, stubs: list[Stub]) -> None:
+    """Write down what will be made, before it is made. Raises ClaudeboxError (a full disk)."""
+    lines = [s.path + ("" if s.content is None else "\n" + s.content.decode(errors="surrogateescape")) for s in stubs]
+    try:
+        descriptors.replace_file(here, "stubs", "\0".join(lines).encode(errors="surrogateescape"))
+    except OSError as error:
+        raise ClaudeboxError(f"cannot record what the launch makes: {error.strerror}", "free some space") from None
+
+
+def make_stub(stub: Stub) -> None:
+    """Make one stub, following no link. Raises ClaudeboxError when something of another kind stands there."""
+    parent = -1
+    try:
+        parent = descriptors.walk(None, descriptors.parts(os.path.dirname(stub.path)))
+        name = os.path.basename(stub.path)
+        if stub.content is None:
+            os.mkdir(name, 0o755, dir_fd=parent)
+        else:
+            file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644, dir_fd=parent)
+            try:
+                descriptors.write_all(file, stub.content)
+            finally:
+                os.close(file)
+    except OSError as error:
+        raise ClaudeboxError(f"cannot make {stub.path}: {error.strerror}", "look at what stands there") from None
+    finally:
+        if parent >= 0:
+            os.close(parent)

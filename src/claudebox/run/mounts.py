@@ -1,0 +1,195 @@
+"""Late mounts: made through descriptors once bwrap is up, then the sandbox's mountinfo against the plan."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import stat
+import struct
+
+from claudebox import descriptors
+from claudebox.errors import ClaudeboxError
+from claudebox.model import Bind, Dev, Mount, Proc, SandboxPlan, Stub, Tmpfs, Why, is_late
+from claudebox.mountinfo import Entry, read
+from claudebox.run.namespaces import LIBC, checked, in_mount_namespace
+
+OPEN_TREE, MOVE_MOUNT, FSOPEN, FSCONFIG, FSMOUNT, MOUNT_SETATTR = 428, 429, 430, 431, 432, 442
+CLONE, RECURSIVE, EMPTY_PATH, CLOEXEC = 1, 0x8000, 0x1000, os.O_CLOEXEC
+FROM_EMPTY, TO_EMPTY = 0x04, 0x40
+READ_ONLY, NO_SUID, NO_DEV = 1, 2, 4
+STAGING = "/run/s"
+
+
+def points(plan: SandboxPlan) -> list[Stub]:
+    """The mount points that are missing on the host's side, in the home or the project, parents first."""
+    needed: dict[str, Stub] = {}
+    for mount in plan.mounts:
+        if not is_late(mount) or (isinstance(mount, Bind) and (mount.inside or mount.submount)):
+            continue
+        holder = _holder(plan, mount)
+        if not isinstance(holder, Bind):
+            continue  # in a tmpfs of the sandbox: made there
+        names = descriptors.parts(mount.target[len(holder.target.rstrip("/")) :])
+        here = holder.source
+        for index, name in enumerate(names):
+            here = f"{here}/{name}"
+            if here in needed or os.path.lexists(here):
+                continue
+            last = index == len(names) - 1
+            file = last and isinstance(mount, Bind) and not os.path.isdir(mount.source)
+            needed[here] = Stub(path=here, content=b"" if file else None, why=Why("a mount point"))
+    return list(needed.values())
+
+
+def _holder(plan: SandboxPlan, mount: Mount) -> Mount | None:
+    """The mount on whose file system the mount point of another one lies."""
+    holder: Mount | None = None
+    for other in plan.mounts:
+        if other is mount or not isinstance(other, Bind | Tmpfs):
+            continue
+        if mount.target.startswith(other.target.rstrip("/") + "/"):
+            if holder is None or len(other.target) >= len(holder.target):
+                holder = other
+    return holder
+
+
+def make(plan: SandboxPlan, pid: int, group: int) -> None:
+    """Make every late mount in the sandbox whose first process is pid. Raises ClaudeboxError."""
+    late = [m for m in plan.mounts if is_late(m) and not (isinstance(m, Bind) and m.submount)]
+    if late:
+        in_mount_namespace(pid, group, lambda: _make(plan, late))
+
+
+def _make(plan: SandboxPlan, late: list[Mount]) -> None:
+    os.chdir("/")
+    os.umask(0o022)
+    for mount in late:
+        match mount:
+            case Tmpfs():
+                _attach(_tmpfs(), _point(plan, mount, directory=True))
+            case Bind(inside=True):
+                source = descriptors.walk(None, descriptors.parts(mount.source))
+                tree = _open_tree(source, CLONE | RECURSIVE)
+                _attributes(tree, READ_ONLY if mount.access == "ro" else 0)
+                _attach(tree, _point(plan, mount, directory=True))
+            case Bind():
+                source = descriptors.walk(None, descriptors.parts(mount.stage))
+                _attach(source, _point(plan, mount, directory=stat.S_ISDIR(os.fstat(source).st_mode)))
+    for mount in late:
+        if isinstance(mount, Tmpfs) and mount.access == "ro":
+            _attributes(descriptors.walk(None, descriptors.parts(mount.target)), READ_ONLY)
+    if os.path.isdir(STAGING):
+        for name in os.listdir(STAGING):
+            path = f"{STAGING}/{name}"
+            os.rmdir(path) if os.path.isdir(path) else os.unlink(path)
+        os.rmdir(STAGING)
+
+
+def _point(plan: SandboxPlan, mount: Mount, *, directory: bool) -> int:
+    """A descriptor of the mount point; in a tmpfs of the sandbox's own it is made first."""
+    names = descriptors.parts(mount.target)
+    holder = _holder(plan, mount)
+    if isinstance(holder, Tmpfs) and holder.late:
+        here = descriptors.walk(None, descriptors.parts(holder.target))
+        missing = descriptors.parts(mount.target[len(holder.target) :])
+        for name in missing[: None if directory else -1]:
+            here = descriptors.make_directory(here, name, 0o755)
+        if not directory:
+            os.close(os.open(missing[-1], os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644, dir_fd=here))
+    return descriptors.walk(None, names)
+
+
+def _open_tree(source: int, flags: int) -> int:
+    result = LIBC.syscall(OPEN_TREE, source, b"", ctypes.c_uint(flags | EMPTY_PATH | CLOEXEC))
+    return checked(result, "open_tree")
+
+
+def _attributes(tree: int, flags: int) -> None:
+    attributes = struct.pack("=QQQQ", flags | NO_SUID | NO_DEV, 0, 0, 0)
+    flag = ctypes.c_uint(EMPTY_PATH | RECURSIVE)
+    checked(LIBC.syscall(MOUNT_SETATTR, tree, b"", flag, attributes, ctypes.c_size_t(32)), "mount_setattr")
+
+
+def _attach(tree: int, point: int) -> None:
+    checked(LIBC.syscall(MOVE_MOUNT, tree, b"", point, b"", ctypes.c_uint(FROM_EMPTY | TO_EMPTY)), "move_mount")
+
+
+def _tmpfs() -> int:
+    context = checked(LIBC.syscall(FSOPEN, b"tmpfs", ctypes.c_uint(1)), "fsopen")
+    for key, value in ((b"mode", b"755"), (b"size", b"1m")):
+        checked(LIBC.syscall(FSCONFIG, context, ctypes.c_uint(1), key, value, ctypes.c_int(0)), "fsconfig")
+    checked(LIBC.syscall(FSCONFIG, context, ctypes.c_uint(6), None, None, ctypes.c_int(0)), "fsconfig")
+    return checked(LIBC.syscall(FSMOUNT, context, ctypes.c_uint(1), ctypes.c_uint(NO_SUID | NO_DEV)), "fsmount")
+
+
+# --- the sandbox's mountinfo against the plan ------------------------------------------------------
+
+
+def differences(plan: SandboxPlan, entries: list[Entry], roots: dict[str, tuple[str, str]]) -> list[str]:
+    """What the kernel shows and the plan does not say, or the other way round. roots: source → device, root."""
+    expected: dict[str, tuple[str, str, str]] = {}
+    for mount in plan.mounts:
+        if isinstance(mount, Bind):
+            device, root = roots.get(mount.source, ("", ""))
+            expected[mount.target] = (mount.access, device, root)
+        elif isinstance(mount, Tmpfs):
+            # bwrap's own root is a directory of its tmpfs, "/newroot"
+            expected[mount.target] = (mount.access, "", "" if mount.target == "/" else "/")
+        elif isinstance(mount, Proc):
+            expected[mount.target] = ("rw", "", "/")
+        elif isinstance(mount, Dev):
+            expected["/dev"] = ("ro", "", "/")
+    wrong = []
+    seen = set()
+    for entry in entries:
+        if entry.target.startswith("/dev/") and entry.target not in expected:
+            continue  # bwrap's own device files
+        seen.add(entry.target)
+        if entry.target not in expected:
+            wrong.append(f"{entry.target} is mounted, not planned")
+            continue
+        access, device, root = expected[entry.target]
+        if access == "ro" and not entry.read_only:
+            wrong.append(f"{entry.target} is writable")
+        if root and entry.root != root:
+            wrong.append(f"{entry.target} shows {entry.root}, not {root}")
+        if device and entry.device != device:
+            wrong.append(f"{entry.target} is of another file system")
+    return wrong + [f"{target} is not mounted" for target in expected if target not in seen]
+
+
+def roots_of(plan: SandboxPlan, pins: dict[str, int]) -> dict[str, tuple[str, str]]:
+    """Device and root, as mountinfo will say them, of every pinned source and of what lies in one."""
+    host = {entry_id: entry for entry_id, entry in _by_id()}
+    roots: dict[str, tuple[str, str]] = {}
+    for source, fd in pins.items():
+        entry = host.get(_mount_id(fd))
+        if entry is None:
+            continue
+        path = os.readlink(f"/proc/self/fd/{fd}")
+        relative = path[len(entry.target.rstrip("/")) :]
+        roots[source] = (entry.device, entry.root.rstrip("/") + relative or "/")
+    for mount in plan.mounts:
+        if isinstance(mount, Bind) and mount.inside and mount.source.startswith(plan.project + "/"):
+            device, root = roots.get(plan.project, ("", ""))
+            if root:
+                roots[mount.source] = (device, root.rstrip("/") + mount.source[len(plan.project) :])
+    return roots
+
+
+def _by_id() -> list[tuple[int, Entry]]:
+    with open("/proc/self/mountinfo", "rb") as file:
+        numbers = [int(line.split(b" ", 1)[0]) for line in file.read().splitlines()]
+    return list(zip(numbers, read("/proc/self/mountinfo"), strict=True))
+
+
+def _mount_id(fd: int) -> int:
+    with open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as file:
+        return next((int(line.split()[1]) for line in file if line.startswith("mnt_id:")), -1)
+
+
+def verify(plan: SandboxPlan, pid: int, pins: dict[str, int]) -> None:
+    """Compare the sandbox's mounts with the plan. Raises ClaudeboxError: then nothing runs in it."""
+    wrong = differences(plan, read(f"/proc/{pid}/mountinfo"), roots_of(plan, pins))
+    if wrong:
+        raise ClaudeboxError(f"the sandbox is not what was planned: {'; '.join(wrong)}", "nothing was started in it")

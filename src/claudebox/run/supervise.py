@@ -1,0 +1,185 @@
+"""One poll loop over a running sandbox: signals, job control, hangup, escalation, mounts; its exit status."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import select
+import signal
+import struct
+import time
+from typing import NamedTuple
+
+from claudebox import mountinfo
+from claudebox.model import SandboxPlan
+from claudebox.run import mounts
+from claudebox.run.guard import Guard
+from claudebox.run.namespaces import LIBC, checked
+from claudebox.run.terminal import Terminal
+
+FORWARDED = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+WATCHED = (*FORWARDED, signal.SIGCHLD, signal.SIGTSTP, signal.SIGCONT, signal.SIGTTOU, signal.SIGTTIN)
+IGNORED = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM)
+GRACE = {signal.SIGTERM: 10.0, signal.SIGHUP: 1.0}  # seconds until the sandbox is killed whole
+SIGNALFD_SIZE = 128
+
+
+class Sandbox(NamedTuple):
+    """The processes of a running sandbox. outer: the bwrap that we spawned; init: its child, pid 1 inside;
+    init_fd: a pidfd of it; agent: init's child, which the gate becomes."""
+
+    outer: int
+    init: int
+    init_fd: int
+    agent: int
+    guard: Guard
+
+
+def take_signals() -> int:
+    """Block what we watch and return a signalfd of it. What is ignored as well is inherited so by bwrap's
+    outer process, which a Ctrl-C must not kill; blocked and ignored signals still arrive here."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
+    for number in IGNORED:
+        signal.signal(number, signal.SIG_IGN)
+    mask = sum(1 << (number - 1) for number in WATCHED)
+    buffer = struct.pack("=Q", mask) + bytes(120)
+    return checked(LIBC.signalfd(ctypes.c_int(-1), buffer, ctypes.c_int(os.O_CLOEXEC | os.O_NONBLOCK)), "signalfd")
+
+
+def next_signal(descriptor: int) -> tuple[int, int] | None:
+    """The next signal, as (number, si_code); None when there is none. signalfd(2)."""
+    try:
+        data = os.read(descriptor, SIGNALFD_SIZE)
+    except BlockingIOError:
+        return None
+    number, _, code = struct.unpack_from("=Iii", data)
+    return number, code
+
+
+def before_token(descriptor: int) -> int:
+    """The first signal that would end the launch, or 0."""
+    while (arrived := next_signal(descriptor)) is not None:
+        if arrived[0] in FORWARDED:
+            return arrived[0]
+    return 0
+
+
+class Supervision:
+    """The state of the loop: what was said, when the sandbox will be killed, how it ended."""
+
+    def __init__(self, plan: SandboxPlan, sandbox: Sandbox, terminal: Terminal, signals: int) -> None:
+        self.plan, self.sandbox, self.terminal, self.signals = plan, sandbox, terminal, signals
+        self.deadline: float | None = None
+        self.status: int | None = None
+        self.hung_up = False
+        self.messages: list[str] = []
+
+    def run(self, roots: dict[str, tuple[str, str]]) -> int:
+        """Supervise until bwrap's outer process has ended; its status as a shell counts."""
+        with open(f"/proc/{self.sandbox.init}/mountinfo", "rb", buffering=0) as watched:
+            poll = select.poll()
+            poll.register(self.signals, select.POLLIN)
+            poll.register(watched, select.POLLPRI)
+            while self.status is None:
+                left = None if self.deadline is None else max(0, round((self.deadline - time.monotonic()) * 1000))
+                ready = poll.poll(left)
+                if self.deadline is not None and time.monotonic() >= self.deadline:
+                    self.kill()
+                for descriptor, _ in ready:
+                    if descriptor == self.signals:
+                        while (arrived := next_signal(self.signals)) is not None and self.status is None:
+                            self.signal(*arrived)
+                    elif not self.mounts_stand(roots):
+                        poll.unregister(watched)
+        return self.status
+
+    def mounts_stand(self, roots: dict[str, tuple[str, str]]) -> bool:
+        """Whether the sandbox's mounts are still the plan's; a mount that the host detached ends the session."""
+        try:
+            entries = mountinfo.read(f"/proc/{self.sandbox.init}/mountinfo")
+        except OSError:
+            return False
+        gone = [t for t in mounts.differences(self.plan, entries, roots) if t.endswith(("not mounted", "writable"))]
+        if not entries or not gone:
+            return bool(entries)
+        self.messages.append(f"the host detached a mount of the sandbox, so it was ended: {'; '.join(gone)}")
+        self.kill()
+        return False
+
+    def signal(self, number: int, code: int) -> None:
+        """Act on one signal of ours."""
+        if number == signal.SIGCHLD:
+            self.children()
+        elif number in FORWARDED:
+            if code > 0 and number in (signal.SIGINT, signal.SIGQUIT):
+                return  # the terminal told the foreground group, which was ours for a moment
+            self.forward(number)
+        elif number == signal.SIGTSTP:
+            os.killpg(self.sandbox.guard.pid, signal.SIGTSTP)  # then outer stops, and SIGCHLD does the rest
+
+    def forward(self, number: int) -> None:
+        """Send a signal to the agent; after SIGTERM and SIGHUP it has some time, then all is killed."""
+        try:
+            os.kill(self.sandbox.agent, number)
+        except ProcessLookupError:
+            pass
+        if number in GRACE and self.deadline is None:
+            self.deadline = time.monotonic() + GRACE[signal.Signals(number)]
+
+    def kill(self) -> None:
+        """Kill pid 1 of the sandbox, and so everything in it."""
+        self.deadline = None
+        try:
+            signal.pidfd_send_signal(self.sandbox.init_fd, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+    def children(self) -> None:
+        """A child of ours changed: outer stopped or ended, or the guard died of a hangup."""
+        while (found := _changed(self.sandbox.outer)) is not None:
+            if found.si_code == os.CLD_STOPPED:
+                self.stopped(found.si_status)
+                continue
+            self.kill()  # if outer was killed its child may not have noticed yet
+            ended = found.si_code == os.CLD_EXITED
+            self.status = found.si_status if ended else 128 + found.si_status
+            return
+        guard = os.waitid(os.P_PID, self.sandbox.guard.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        if guard is not None and not self.hung_up:
+            self.hung_up = True
+            self.forward(signal.SIGHUP)
+
+    def stopped(self, number: int) -> None:
+        """The sandbox's group stopped: stop with it as a job of the shell, and resume it afterwards."""
+        terminal, group = self.terminal, self.sandbox.guard.pid
+        if terminal.descriptor is None:
+            os.killpg(group, signal.SIGCONT)  # no job control here: nobody else could
+            return
+        if number in (signal.SIGTTIN, signal.SIGTTOU) and terminal.ours():
+            self.hand_over()
+        else:
+            if terminal.foreground() == group:
+                terminal.restore(group)
+            _stop_self()
+            if terminal.ours():
+                self.hand_over()
+        os.killpg(group, signal.SIGCONT)
+
+    def hand_over(self) -> None:
+        """Give the terminal to the sandbox's group."""
+        self.terminal.save()
+        self.terminal.held = True
+        self.terminal.give(self.sandbox.guard.pid)
+
+
+def _changed(pid: int) -> os.waitid_result | None:
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WSTOPPED | os.WNOHANG)
+    except ChildProcessError:
+        return None
+
+
+def _stop_self() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTSTP})
+    os.kill(0, signal.SIGTSTP)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTSTP})

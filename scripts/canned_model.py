@@ -246,7 +246,11 @@ class Chat:
             elif role == "tool":
                 yield "result", texts(message.get("content"))
             elif role == "user":
-                yield "prompt", texts(message.get("content"))
+                text = texts(message.get("content"))
+                yield (
+                    "prompt",
+                    text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text,
+                )  # opencode quotes it
 
     @staticmethod
     def reply(body: Json, number: int, step: Step) -> Reply:

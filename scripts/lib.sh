@@ -4,6 +4,7 @@
 #                              that program is missing)
 #   need_node                  node and npm, unless the machine has them
 #   make_venv DIR [GROUP...]   a venv with claudebox in it, installed as a wheel, and dependency groups
+#   tools_venv                 prints a kept venv of what claudebox and its checks need, without claudebox
 #   fetch_agents DIR SPEC...   agents' clients by npm; their programs are DIR/node_modules/.bin/NAME
 #   cache_directory            prints a directory for what may be kept between runs
 # shellcheck shell=bash
@@ -114,11 +115,41 @@ find_python() {
     die "claudebox needs Python 3.11 or newer" "apt install python3 (Debian 12 or newer)"
 }
 
-# Prints the requirements of one dependency group; pip itself knows groups only from 25.1 on.
+# Prints the requirements of one dependency group (pip itself knows groups only from 25.1 on), or of
+# the project for `project`.
 group_requirements() { # PYTHON GROUP
     "$1" -I -c 'import sys, tomllib
 with open(sys.argv[1], "rb") as file:
-    print(*tomllib.load(file)["dependency-groups"][sys.argv[2]], sep="\n")' "$PROJECT_ROOT/pyproject.toml" "$2"
+    data = tomllib.load(file)
+group = sys.argv[2]
+wanted = data["project"]["dependencies"] if group == "project" else data["dependency-groups"][group]
+print(*wanted, sep="\n")' "$PROJECT_ROOT/pyproject.toml" "$2"
+}
+
+tools_venv() {
+    local python requirements directory made
+    python=$(find_python) || exit 1
+    requirements=$(group_requirements "$python" project && group_requirements "$python" dev)
+    directory=$(cache_directory)/tools-$(printf '%s\n' "$python" "$requirements" | sha256sum | cut -c1-16)
+    if [[ ! -f $directory/.complete ]]; then
+        ensure_venv_module "$python"
+        say "making a venv with the tools ($("$python" -V 2>&1), $python)"
+        (
+            exec 9>"$directory.lock"
+            flock 9 # two checks at once
+            [[ ! -f $directory/.complete ]] || exit 0
+            quietly "$python" -I -m venv --clear -- "$directory" || exit 1
+            mapfile -t made <<<"$requirements"
+            quietly "$directory/bin/python" -m pip install -q --disable-pip-version-check --no-input "${made[@]}" || exit 1
+            touch -- "$directory/.complete"
+        ) || die "pip could not install the tools"
+    fi
+    printf '%s\n' "$directory"
+}
+
+# Debian ships ensurepip apart.
+ensure_venv_module() { # PYTHON
+    [[ $1 != /usr/bin/python3 ]] || "$1" -I -c 'import ensurepip' 2>/dev/null || need_packages python3-venv
 }
 
 make_venv() { # DIR [GROUP...]; VENV_SOURCE: the source tree, where it is not this checkout
@@ -126,8 +157,7 @@ make_venv() { # DIR [GROUP...]; VENV_SOURCE: the source tree, where it is not th
     local -a requirements=()
     shift
     python=$(find_python) || exit 1
-    # Debian ships ensurepip apart.
-    [[ $python != /usr/bin/python3 ]] || "$python" -I -c 'import ensurepip' 2>/dev/null || need_packages python3-venv
+    ensure_venv_module "$python"
     for group in "$@"; do
         mapfile -t -O "${#requirements[@]}" requirements < <(group_requirements "$python" "$group")
     done

@@ -77,7 +77,8 @@ def _make(plan: SandboxPlan, late: list[Mount]) -> None:
                 _attach(source, _point(plan, mount, directory=stat.S_ISDIR(os.fstat(source).st_mode)))
     for mount in late:
         if isinstance(mount, Tmpfs) and mount.access == "ro":
-            _attributes(descriptors.walk(None, descriptors.parts(mount.target)), READ_ONLY)
+            # not what is mounted in it
+            _attributes(descriptors.walk(None, descriptors.parts(mount.target)), READ_ONLY, recursive=False)
     if os.path.isdir(STAGING):
         for name in os.listdir(STAGING):
             path = f"{STAGING}/{name}"
@@ -104,9 +105,9 @@ def _open_tree(source: int, flags: int) -> int:
     return checked(result, "open_tree")
 
 
-def _attributes(tree: int, flags: int) -> None:
+def _attributes(tree: int, flags: int, *, recursive: bool = True) -> None:
     attributes = struct.pack("=QQQQ", flags | NO_SUID | NO_DEV, 0, 0, 0)
-    flag = ctypes.c_uint(EMPTY_PATH | RECURSIVE)
+    flag = ctypes.c_uint(EMPTY_PATH | (RECURSIVE if recursive else 0))
     checked(LIBC.syscall(MOUNT_SETATTR, tree, b"", flag, attributes, ctypes.c_size_t(32)), "mount_setattr")
 
 
@@ -142,20 +143,26 @@ def differences(plan: SandboxPlan, entries: list[Entry], roots: dict[str, tuple[
     wrong = []
     seen = set()
     for entry in entries:
-        if entry.target.startswith("/dev/") and entry.target not in expected:
-            continue  # bwrap's own device files
+        if entry.target not in expected and _of_bwrap(entry):
+            continue
         seen.add(entry.target)
         if entry.target not in expected:
             wrong.append(f"{entry.target} is mounted, not planned")
             continue
         access, device, root = expected[entry.target]
-        if access == "ro" and not entry.read_only:
-            wrong.append(f"{entry.target} is writable")
+        if (access == "ro") != entry.read_only:
+            wrong.append(f"{entry.target} is {'read-only' if entry.read_only else 'writable'}")
         if root and entry.root != root:
             wrong.append(f"{entry.target} shows {entry.root}, not {root}")
         if device and entry.device != device:
             wrong.append(f"{entry.target} is of another file system")
     return wrong + [f"{target} is not mounted" for target in expected if target not in seen]
+
+
+def _of_bwrap(entry: Entry) -> bool:
+    """Whether a mount is one that bwrap makes itself: its device files, and what of /proc uid 0 could write."""
+    covered = ("/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus")
+    return entry.target.startswith("/dev/") or (entry.read_only and entry.target in covered)
 
 
 def roots_of(plan: SandboxPlan, pins: dict[str, int]) -> dict[str, tuple[str, str]]:

@@ -1,0 +1,5 @@
+"""The real clients, and the canned model that tells them what to do: tests/clients.py."""
+
+from __future__ import annotations
+
+from clients import claude, model, tcp_model  # noqa: F401

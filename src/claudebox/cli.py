@@ -44,7 +44,12 @@ def parser() -> Parser:
     made = Parser(prog="claudebox", usage=USAGE, epilog=EXAMPLES, formatter_class=layout, allow_abbrev=False)
     add = made.add_argument
     add("-n", "--network", metavar="TIER", default="", help="offline, or full; the others come with a later release")
-    add("--agent", metavar="NAME", default="", help="claude (the default), codex, gemini, opencode, or a file in agents/")
+    add(
+        "--agent",
+        metavar="NAME",
+        default="",
+        help="claude (the default), codex, gemini, opencode, or a file in agents/",
+    )
     add("--unattended", action="store_true", help="the agent asks nothing")
     add("-e", "--env", metavar="NAME[=VALUE]", action="append", default=[], help="pass a host variable, or set one")
     add("-m", "--mount", metavar="SRC[:DST][:ro|rw]", action="append", default=[], help="one more mount, ro unless rw")

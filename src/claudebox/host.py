@@ -53,10 +53,14 @@ def survey_user(environment: Mapping[str, str]) -> User:
     try:
         owner = os.stat(home).st_uid
     except OSError as error:
-        raise ClaudeboxError(f"HOME ({written}) cannot be used: {error.strerror}", "set HOME to your own home") from None
+        raise ClaudeboxError(
+            f"HOME ({written}) cannot be used: {error.strerror}", "set HOME to your own home"
+        ) from None
     if owner != uid:
         raise ClaudeboxError(f"HOME ({written}) is not yours", "set HOME to your own home (sudo -H, su -)")
-    shell = shell if shell.startswith(("/bin/", "/usr/", "/run/current-system/")) and os.path.exists(shell) else "/bin/sh"
+    shell = (
+        shell if shell.startswith(("/bin/", "/usr/", "/run/current-system/")) and os.path.exists(shell) else "/bin/sh"
+    )
     return User(uid=uid, gid=gid, name=name, group=name, home=home, shell=shell)
 
 
@@ -135,9 +139,7 @@ def survey_tools(path: str, untrusted: tuple[str, ...]) -> tuple[Tools, tuple[No
     numbers = tuple(int(n) for n in version[0].decode(errors="replace").split(".") if n.isdigit()) if version else ()
     if not found["sh"] or not found["env"]:
         raise ClaudeboxError("sh or env is missing", "install coreutils")
-    tools = Tools(
-        bwrap=found["bwrap"], bwrap_version=numbers, sh="/bin/sh", env="/usr/bin/env", git=found["git"]
-    )
+    tools = Tools(bwrap=found["bwrap"], bwrap_version=numbers, sh="/bin/sh", env="/usr/bin/env", git=found["git"])
     return tools, tuple(notes)
 
 
@@ -184,7 +186,9 @@ def pin(path: str) -> Pin:
     try:
         fd = descriptors.pinned(path)
     except OSError as error:
-        raise ClaudeboxError(f"cannot open {path}: {error.strerror}", "it changed while we looked, or is a link") from None
+        raise ClaudeboxError(
+            f"cannot open {path}: {error.strerror}", "it changed while we looked, or is a link"
+        ) from None
     return Pin(path=path, fd=fd, directory=os.path.isdir(f"/proc/self/fd/{fd}"))
 
 

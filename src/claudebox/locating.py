@@ -58,7 +58,9 @@ def _installed(spec: AgentSpec, found: str, real: str, path: str, untrusted: tup
     elif first.startswith(b"#!"):
         raise_for = first[2:].split()[:1]
         if raise_for and b"env" in raise_for[0] and b"bash" not in first and b" sh" not in first:
-            raise ClaudeboxError(f"{found} is a shim: {first.decode(errors='replace').strip()}", "put the real one on PATH")
+            raise ClaudeboxError(
+                f"{found} is a shim: {first.decode(errors='replace').strip()}", "put the real one on PATH"
+            )
     return AgentInstall(
         name=spec.name, command=tuple(command), grants=tuple(grants), version=_version(spec, real), found_at=found
     )

@@ -29,7 +29,9 @@ def parse(content: bytes) -> list[Entry]:
         fields = left.split(b" ")
         device, root, target, options = fields[2], fields[3], fields[4], fields[5]
         read_only = b"ro" in options.split(b",")
-        entries.append(Entry(device.decode(), unescaped(root), unescaped(target), read_only, right.split(b" ")[0].decode()))
+        entries.append(
+            Entry(device.decode(), unescaped(root), unescaped(target), read_only, right.split(b" ")[0].decode())
+        )
     return entries
 
 

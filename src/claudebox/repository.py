@@ -9,8 +9,10 @@ from claudebox import descriptors
 from claudebox.errors import ClaudeboxError
 from claudebox.model import GitTree, Note, Project, User
 
-SYSTEM = ("/", "/etc", "/usr", "/var", "/run", "/nix", "/boot", "/tmp", "/proc", "/sys", "/dev", "/bin", "/sbin", "/lib",
-          "/lib64", "/home", "/root", "/opt", "/srv", "/mnt", "/media")  # fmt: skip
+SYSTEM = (
+    "/", "/etc", "/usr", "/var", "/run", "/nix", "/boot", "/tmp", "/proc", "/sys", "/dev", "/bin", "/sbin",
+    "/lib", "/lib64", "/home", "/root", "/opt", "/srv", "/mnt", "/media",
+)  # fmt: skip
 LATER = "git layouts other than a main working tree come with a later release"
 
 
@@ -81,7 +83,13 @@ def git_tree(root: str) -> GitTree:
 
 def _tree(common: str, git: int) -> GitTree:
     kinds = {name: _kind(git, name) for name in ("config", "hooks", "commondir", "config.worktree", "worktrees")}
-    wanted = {"config": "file", "hooks": "directory", "commondir": "file", "config.worktree": "file", "worktrees": "directory"}
+    wanted = {
+        "config": "file",
+        "hooks": "directory",
+        "commondir": "file",
+        "config.worktree": "file",
+        "worktrees": "directory",
+    }
     for name, kind in kinds.items():
         if kind not in ("", wanted[name]):
             raise ClaudeboxError(f"{common}/{name} is no {wanted[name]}", "a sandbox may have put it there; look at it")

@@ -12,8 +12,8 @@ from claudebox.host import survey, survey_user
 from claudebox.model import Request, SandboxPlan
 from claudebox.plan import build_plan
 from claudebox.profile import effective_profile, load_config
-from claudebox.run import instance
 from claudebox.repository import find_project
+from claudebox.run import instance
 
 
 def perform(request: Request, environment: dict[str, str]) -> int:

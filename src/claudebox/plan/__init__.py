@@ -67,7 +67,9 @@ def grants(mounts: list[Mount]) -> list[Note]:
         if not isinstance(mount, Bind) or not mount.why.origin.where:
             continue
         if mount.sensitive:
-            found.append(Note("danger", f"{mount.source} is in the sandbox ({mount.access}): it reaches {mount.sensitive}"))
+            found.append(
+                Note("danger", f"{mount.source} is in the sandbox ({mount.access}): it reaches {mount.sensitive}")
+            )
         elif mount.access == "rw":
             found.append(Note("weakening", f"{mount.source} outside the project can be written"))
     return found

@@ -58,9 +58,7 @@ def build(profile: Profile, host: Host, spec: AgentSpec, mounts: list[Mount]) ->
     return tuple(variables[name] for name in sorted(variables))
 
 
-def passed(
-    entry: Setting[str], theirs: dict[str, str], variables: dict[str, Variable], never: tuple[str, ...]
-) -> None:
+def passed(entry: Setting[str], theirs: dict[str, str], variables: dict[str, Variable], never: tuple[str, ...]) -> None:
     """Pass what one entry of `[env] pass` or one `-e NAME` names; `!NAME` takes it out again.
 
     never: what only the full name brings, no pattern.
@@ -130,4 +128,3 @@ def agent_name(spec: AgentSpec, program: str) -> list[Mount]:
     """The agent under its own name on PATH, wherever it was installed."""
     why = Why(f"{spec.title} by its name")
     return [Symlink(target=f"{BIN}/{spec.executables[0]}", to=program, why=why)] if spec.executables else []
-

@@ -219,5 +219,3 @@ def with_submounts(mounts: list[Mount], submounts: tuple[tuple[str, str, str], .
             why = Why(f"a mount of the host below {mount.source}", mount.why.origin)
             result.append(mount._replace(source=path, target=target, submount=True, why=why))
     return result
-
-

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from claudebox.model import Bind, File, SandboxPlan, Symlink, Tmpfs
+from claudebox.model import Bind, SandboxPlan, Symlink, Tmpfs
 
 
 def text(plan: SandboxPlan) -> str:
@@ -25,9 +25,8 @@ def text(plan: SandboxPlan) -> str:
         late = " late" if isinstance(mount, Bind | Tmpfs) and mount.late else ""
         secret = f"  !! {mount.sensitive}" if isinstance(mount, Bind) and mount.sensitive else ""
         kind = type(mount).__name__.lower()
-        lines.append(
-            f"  {access} {kind:9}{late:5} {shown(mount.target)}{source}  ({mount.why.reason}; {mount.why.origin}){secret}"
-        )
+        what = f"  {access} {kind:9}{late:5} {shown(mount.target)}{source}"
+        lines.append(f"{what}  ({mount.why.reason}; {mount.why.origin}){secret}")
     lines += ["", "environment"]
     for variable in plan.environment:
         value = "***" if variable.secret else shown(variable.value)
@@ -46,8 +45,3 @@ def shown(value: str) -> str:
     if value.isprintable():
         return value
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in value)
-
-
-def made(plan: SandboxPlan) -> list[File]:
-    """The files that are written for this sandbox."""
-    return [mount for mount in plan.mounts if isinstance(mount, File)]

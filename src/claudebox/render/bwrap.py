@@ -18,7 +18,7 @@ Descriptor = Callable[[str], str]
 GATE = (
     "echo >&4; IFS= read -r token <&3 || exit 125; "
     '[ "$token" = go ] || exit 125; cd -P -- "$1" || exit 125; '
-    "shift; unset token OLDPWD; exec \"$@\" 3<&- 4>&-"
+    'shift; unset token OLDPWD; exec "$@" 3<&- 4>&-'
 )
 
 

@@ -96,9 +96,10 @@ def remove_stub(path: str, content: str | None) -> None:
     try:
         if content is None:
             os.rmdir(name, dir_fd=parent)
-        elif descriptors.read_file(parent, name, 1 << 12) == content.encode(errors="surrogateescape"):
-            if os.stat(name, dir_fd=parent, follow_symlinks=False).st_nlink == 1:
-                os.unlink(name, dir_fd=parent)
+            return
+        same = descriptors.read_file(parent, name, 1 << 12) == content.encode(errors="surrogateescape")
+        if same and os.stat(name, dir_fd=parent, follow_symlinks=False).st_nlink == 1:
+            os.unlink(name, dir_fd=parent)
     except OSError:
         pass  # no longer ours: somebody uses it
     finally:
@@ -123,7 +124,9 @@ def make_stub(stub: Stub) -> None:
         if stub.content is None:
             os.mkdir(name, 0o755, dir_fd=parent)
         else:
-            file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644, dir_fd=parent)
+            file = os.open(
+                name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644, dir_fd=parent
+            )
             try:
                 descriptors.write_all(file, stub.content)
             finally:

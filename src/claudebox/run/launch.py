@@ -11,6 +11,7 @@ from claudebox.errors import ClaudeboxError
 from claudebox.model import File, SandboxPlan
 from claudebox.render import bwrap
 from claudebox.run import guard, instance, mounts, supervise
+from claudebox.run.landlock import start_scoped
 from claudebox.run.supervise import Sandbox, Supervision
 from claudebox.run.terminal import Terminal
 
@@ -110,13 +111,17 @@ def start_bwrap(plan: SandboxPlan, pins: dict[str, int], watch: guard.Guard) -> 
     high = [descriptors.high(fd) for fd in (gate_r, ready_w, status_w)]
     theirs = {GATE: high[0], READY: high[1], OPTIONS: options_file, STATUS: high[2]}
     theirs |= {fd: fd for fd in given.values() if fd in used}
-    outer = process.spawn(
-        bwrap.command(plan, number),
-        environment={},
-        descriptors=theirs,
-        group=watch.pid,
-        default_signals=[signal.SIGPIPE, signal.SIGXFSZ],
-    )
+
+    def spawn() -> int:
+        return process.spawn(
+            bwrap.command(plan, number),
+            environment={},
+            descriptors=theirs,
+            group=watch.pid,
+            default_signals=[signal.SIGPIPE, signal.SIGXFSZ],
+        )
+
+    outer = start_scoped(spawn) if plan.isolation.landlock_scopes else spawn()
     for fd in (*high, options_file):
         os.close(fd)
     return Started(outer, gate_w, ready_r, status_r)

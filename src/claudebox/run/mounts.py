@@ -47,9 +47,9 @@ def _holder(plan: SandboxPlan, mount: Mount) -> Mount | None:
     for other in plan.mounts:
         if other is mount or not isinstance(other, Bind | Tmpfs):
             continue
-        if mount.target.startswith(other.target.rstrip("/") + "/"):
-            if holder is None or len(other.target) >= len(holder.target):
-                holder = other
+        around = mount.target.startswith(other.target.rstrip("/") + "/")
+        if around and (holder is None or len(other.target) >= len(holder.target)):
+            holder = other
     return holder
 
 
@@ -167,7 +167,7 @@ def _of_bwrap(entry: Entry) -> bool:
 
 def roots_of(plan: SandboxPlan, pins: dict[str, int]) -> dict[str, tuple[str, str]]:
     """Device and root, as mountinfo will say them, of every pinned source and of what lies in one."""
-    host = {entry_id: entry for entry_id, entry in _by_id()}
+    host = dict(_by_id())
     roots: dict[str, tuple[str, str]] = {}
     for source, fd in pins.items():
         entry = host.get(_mount_id(fd))

@@ -80,6 +80,7 @@ def survey(
     agent = find_agent(spec, user.home, path, untrusted)
     system = survey_system()
     pins = [pin(project.root), *([] if agent is None else map(pin, agent.grants))]
+    sources = []
     for request in profile.mounts:
         source = os.path.realpath(request.source)
         if not os.path.exists(source):
@@ -87,7 +88,8 @@ def survey(
                 continue
             raise ClaudeboxError(f"mount {request.source} ({request.origin}): there is no such file", "check the path")
         check_links(request.source, untrusted)
-        pins.append(pin(source)._replace(path=request.source))
+        pins.append(pin(source))
+        sources.append((request.source, source))
     return Host(
         user=user,
         claudebox_home=ours,
@@ -103,6 +105,7 @@ def survey(
         git_settings=git_settings(started),
         agent=agent,
         pins=tuple(pins),
+        sources=tuple(sources),
         submounts=submounts(pins),
         sensitive=tuple((os.path.realpath(f"{user.home}/{where}"), what) for where, what in SECRETS),
         hostname=os.uname().nodename,

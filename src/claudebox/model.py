@@ -142,17 +142,11 @@ class User(NamedTuple):
 
 
 class Pin(NamedTuple):
-    """A path of the host, opened once (`O_PATH`) while no component of it was a link.
-
-    device and root are what mountinfo(5) will say of a bind of it: `MAJ:MIN` and the path in that
-    file system. fd is -1 in plans that are not launched from (tests).
-    """
+    """A canonical path of the host, opened once (`O_PATH`) while no component of it was a link."""
 
     path: str
     fd: int
     directory: bool
-    device: str = ""
-    root: str = ""
 
 
 class Tools(NamedTuple):
@@ -237,6 +231,7 @@ class Host(NamedTuple):
     git_settings: tuple[tuple[str, str], ...]  # of the user's own configuration, harmless ones only
     agent: AgentInstall | None
     pins: tuple[Pin, ...]
+    sources: tuple[tuple[str, str], ...]  # of the mounts asked for: (as written, canonical)
     submounts: tuple[tuple[str, str, str], ...]  # host mounts below a pin: (path, device, root)
     sensitive: tuple[tuple[str, str], ...]  # (path, what secret it is), canonical
     hostname: str

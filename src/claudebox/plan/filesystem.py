@@ -115,7 +115,8 @@ def requested(profile: Profile, host: Host) -> list[Mount]:
     """Every mount beyond the defaults, in the order in which it was asked for."""
     made: list[Mount] = []
     for request in profile.mounts:
-        pin = next((p for p in host.pins if p.path == request.source), None)
+        canonical = dict(host.sources).get(request.source)
+        pin = next((p for p in host.pins if p.path == canonical), None)
         if pin is None:  # the survey left it out: optional and missing
             continue
         check_request(request, pin, host)
@@ -136,6 +137,8 @@ def check_request(request: MountRequest, pin: Pin, host: Host) -> None:
         raise ClaudeboxError(f"{where}: it reaches {ours}, which no sandbox may have", "mount something narrower")
     if reaches_ours:
         raise ClaudeboxError(f"{where}: it contains {ours}", "mount the directories that you need one by one")
+    if request.target == request.source and request.source != pin.path and below(root, pin.path):
+        raise ClaudeboxError(f"{where}: it is a link to what contains the project", "start claudebox there instead")
     if request.target != pin.path and (below(root, pin.path) or below(git, pin.path)):
         raise ClaudeboxError(
             f"{where}: it contains the project, which would get a second path around its masks",

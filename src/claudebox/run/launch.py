@@ -38,12 +38,12 @@ def launch(plan: SandboxPlan, pins: dict[str, int], here: int, locked: int) -> t
         sandbox = wait_ready(start, watch)  # 6: the gate holds it
         mounts.make(plan, sandbox.init, watch.pid)  # 8: late mounts, compared with the plan
         roots = mounts.roots_of(plan, pins)
+        supervision = Supervision(plan, sandbox, terminal, signals)
         mounts.verify(plan, sandbox.init, pins)
         if number := supervise.before_token(signals):
             ended.now()
             os.waitpid(sandbox.outer, 0)
             return 128 + number, [], False
-        supervision = Supervision(plan, sandbox, terminal, signals)
         if terminal.ours():  # 11: the only lines that let the agent run
             supervision.hand_over()
         try:

@@ -73,24 +73,26 @@ class Supervision:
         self.status: int | None = None
         self.hung_up = False
         self.messages: list[str] = []
+        # opened before the mounts are compared with the plan: what changes from now on wakes the loop
+        self.mountinfo = os.open(f"/proc/{sandbox.init}/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
+        os.read(self.mountinfo, 1 << 16)
 
     def run(self, roots: dict[str, tuple[str, str]]) -> int:
         """Supervise until bwrap's outer process has ended; its status as a shell counts."""
-        with open(f"/proc/{self.sandbox.init}/mountinfo", "rb", buffering=0) as watched:
-            poll = select.poll()
-            poll.register(self.signals, select.POLLIN)
-            poll.register(watched, select.POLLPRI)
-            while self.status is None:
-                left = None if self.deadline is None else max(0, round((self.deadline - time.monotonic()) * 1000))
-                ready = poll.poll(left)
-                if self.deadline is not None and time.monotonic() >= self.deadline:
-                    self.kill()
-                for descriptor, _ in ready:
-                    if descriptor == self.signals:
-                        while (arrived := next_signal(self.signals)) is not None and self.status is None:
-                            self.signal(*arrived)
-                    elif not self.mounts_stand(roots):
-                        poll.unregister(watched)
+        poll = select.poll()
+        poll.register(self.signals, select.POLLIN)
+        poll.register(self.mountinfo, select.POLLPRI)
+        while self.status is None:
+            left = None if self.deadline is None else max(0, round((self.deadline - time.monotonic()) * 1000))
+            ready = poll.poll(left)
+            if self.deadline is not None and time.monotonic() >= self.deadline:
+                self.kill()
+            for descriptor, _ in ready:
+                if descriptor == self.signals:
+                    while (arrived := next_signal(self.signals)) is not None and self.status is None:
+                        self.signal(*arrived)
+                elif not self.mounts_stand(roots):
+                    poll.unregister(self.mountinfo)
         return self.status
 
     def mounts_stand(self, roots: dict[str, tuple[str, str]]) -> bool:

@@ -104,6 +104,7 @@ def survey(
         project=project,
         git_settings=git_settings(started),
         agent=agent,
+        first_start=first_start(spec, user),
         pins=tuple(pins),
         sources=tuple(sources),
         submounts=submounts(pins),
@@ -220,6 +221,22 @@ def venv_target(root: str) -> str:
     """Where the project's `.venv/bin/python` leads; "" without one."""
     path = f"{root}/.venv/bin/python"
     return os.path.realpath(path) if os.path.islink(path) else ""
+
+
+def first_start(spec: AgentSpec, user: User) -> tuple[tuple[str, str], ...]:
+    """What the host's agent keeps of its first start, of the keys that the agent's data names."""
+    path = f"{user.home}/{spec.first_start_file}"
+    if not spec.first_start_file or not os.path.isfile(path):
+        return ()
+    import json
+
+    try:
+        with open(path, "rb") as file:
+            found = json.loads(file.read(1 << 24))
+    except (OSError, ValueError, RecursionError):
+        return ()  # a torn file of the host's: the agent's defaults do
+    known = found if isinstance(found, dict) else {}
+    return tuple((key, json.dumps(known[key])) for key in spec.first_start_copy if key in known)
 
 
 def git_settings_started(tools: Tools, user: User) -> process.Capture | None:

@@ -230,6 +230,7 @@ class Host(NamedTuple):
     project: Project
     git_settings: tuple[tuple[str, str], ...]  # of the user's own configuration, harmless ones only
     agent: AgentInstall | None
+    first_start: tuple[tuple[str, str], ...]  # what the host's agent was answered: (key, JSON text)
     pins: tuple[Pin, ...]
     sources: tuple[tuple[str, str], ...]  # of the mounts asked for: (as written, canonical)
     submounts: tuple[tuple[str, str, str], ...]  # host mounts below a pin: (path, device, root)
@@ -345,6 +346,14 @@ class Stub(NamedTuple):
     why: Why
 
 
+class HomeFile(NamedTuple):
+    """A file of the instance's home that is written when it is missing there; path: relative to it."""
+
+    path: str
+    content: bytes
+    why: Why
+
+
 class Isolation(NamedTuple):
     """Namespaces by their names in /proc/PID/ns, the seccomp program as struct sock_filter[], and
     the machine it was assembled for. landlock_scopes: abstract sockets and signals are scoped."""
@@ -399,6 +408,7 @@ class SandboxPlan(NamedTuple):
     home: str  # $HOME inside
     mounts: tuple[Mount, ...]  # in the order in which they are made; the last one wins
     stubs: tuple[Stub, ...]
+    home_files: tuple[HomeFile, ...]
     environment: tuple[Variable, ...]
     isolation: Isolation
     limits: Limits

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from claudebox.agents import AgentSpec
 from claudebox.errors import ClaudeboxError
-from claudebox.model import Host, Note, Profile, Request
+from claudebox.model import HomeFile, Host, Note, Profile, Request, Why
 
 
 def command(request: Request, profile: Profile, host: Host, spec: AgentSpec) -> tuple[str, ...]:
@@ -18,6 +18,23 @@ def command(request: Request, profile: Profile, host: Host, spec: AgentSpec) -> 
         raise ClaudeboxError(f"{spec.title} is not installed here: no {' or '.join(spec.executables)} was found", hint)
     extra = spec.unattended_arguments if profile.unattended.value else ()
     return (*host.agent.command, *extra, *request.arguments)
+
+
+def home_files(host: Host, spec: AgentSpec) -> list[HomeFile]:
+    """The answers to what a first start would ask: the host's own, else the agent's data's."""
+    if not spec.first_start_file:
+        return []
+    answers = {key: json_text(value) for key, value in spec.first_start_set} | dict(host.first_start)
+    text = "{" + ", ".join(f"{json_text(key)}: {value}" for key, value in answers.items()) + "}\n"
+    why = Why("what a first start asks, as it was answered on the host")
+    return [HomeFile(path=spec.first_start_file, content=text.encode(errors="replace"), why=why)]
+
+
+def json_text(value: str | bool | int) -> str:
+    """A scalar as JSON; importing json for it would cost a launch 2 ms."""
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return str(value).lower()
 
 
 def notes(profile: Profile, host: Host, spec: AgentSpec) -> list[Note]:

@@ -32,6 +32,7 @@ def launch(plan: SandboxPlan, pins: dict[str, int], here: int, locked: int) -> t
         prepare(plan, here, leaving)  # 4: stubs, each recorded before it is made
         home = descriptors.high(os.open("home", descriptors.DIRECTORY, dir_fd=here))
         pins = {**pins, f"{plan.instance.directory}/home": home}
+        write_home(plan, home)
         watch = guard.start_guard(plan.tools.sh)  # 5: the guard, then bwrap into its group
         ended = leaving.enter_context(_Once(watch))
         start = start_bwrap(plan, pins, watch)
@@ -53,6 +54,28 @@ def launch(plan: SandboxPlan, pins: dict[str, int], here: int, locked: int) -> t
         status = supervision.run(roots)  # 12
         terminal.restore(watch.pid)
         return status, supervision.messages, terminal.held
+
+
+def write_home(plan: SandboxPlan, home: int) -> None:
+    """Write the plan's files into the instance's home where they are missing. Raises ClaudeboxError."""
+    for file in plan.home_files:
+        *directories, name = descriptors.parts(file.path)
+        try:
+            parent = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=home)
+            for directory in directories:
+                inner = descriptors.make_directory(parent, directory)
+                os.close(parent)
+                parent = inner
+            try:
+                os.stat(name, dir_fd=parent, follow_symlinks=False)
+            except FileNotFoundError:
+                descriptors.replace_file(parent, name, file.content)
+            os.close(parent)
+        except OSError as error:
+            raise ClaudeboxError(
+                f"cannot write {file.path} into the sandbox's home: {error.strerror}",
+                f"look at {plan.instance.directory}/home",
+            ) from None
 
 
 class _Once:

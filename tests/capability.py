@@ -184,6 +184,8 @@ PROBES: dict[str, Callable[[], object]] = {
     "landlock_scopes": _landlock(6),
     "git": _trying("git", "init", "-q", "repository"),
     "strace": _trying("strace", "-f", "-o", "/dev/null", "true"),
+    "gdb": _trying("gdb", "--batch", "-ex", "run", "true"),
+    "ss": _trying("ss", "--all"),
     "tmux": _trying("tmux", "-L", "probe", "-f", "/dev/null", "new-session", "-d", "true"),
     "node": _trying("node", "-e", "0"),
     "npm": _trying("npm", "--version"),

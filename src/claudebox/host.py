@@ -11,6 +11,7 @@ from claudebox.agents import AgentSpec
 from claudebox.errors import ClaudeboxError
 from claudebox.locating import find_agent, find_program
 from claudebox.model import Host, Kernel, Note, Pin, Profile, Project, System, Tools, User
+from claudebox.probes import remembered
 from claudebox.repository import find_project
 
 ETC = (
@@ -65,9 +66,17 @@ def survey_user(environment: Mapping[str, str]) -> User:
 
 
 def survey(
-    profile: Profile, spec: AgentSpec, user: User, environment: Mapping[str, str], ours: str, directory: str
+    profile: Profile,
+    spec: AgentSpec,
+    user: User,
+    environment: Mapping[str, str],
+    ours: str,
+    directory: str,
+    *,
+    keep: bool,
 ) -> Host:
-    """Everything that the plan needs to know. directory: canonical, where the command shall start.
+    """Everything that the plan needs to know. directory: canonical, where the command shall start; keep:
+    whether what was tried may be remembered.
 
     Opens what will be mounted and keeps the descriptors (`Host.pins`). Raises ClaudeboxError.
     """
@@ -75,7 +84,7 @@ def survey(
     project, notes = find_project(directory, user, ours)
     untrusted = (*roots, project.root)
     path = environment.get("PATH", "") or process.SYSTEM_PATH
-    tools, shadowed = survey_tools(path, untrusted)
+    tools, shadowed = survey_tools(path, untrusted, ours, keep=keep)
     started = git_settings_started(tools, user)
     agent = find_agent(spec, user.home, path, untrusted)
     system = survey_system()
@@ -130,21 +139,27 @@ def instance_roots(ours: str) -> tuple[str, ...]:
     return tuple(root for root in roots if root)
 
 
-def survey_tools(path: str, untrusted: tuple[str, ...]) -> tuple[Tools, tuple[Note, ...]]:
+def survey_tools(path: str, untrusted: tuple[str, ...], ours: str, *, keep: bool) -> tuple[Tools, tuple[Note, ...]]:
     """The programs that a launch runs. Raises ClaudeboxError for one that is missing or too old."""
     notes: list[Note] = []
     found = {name: find_program(name, path, untrusted, notes) for name in ("bwrap", "sh", "env", "git")}
     if not found["bwrap"]:
         raise ClaudeboxError("bubblewrap is not installed", "apt install bubblewrap (or dnf, pacman, apk, nix)")
-    text = process.capture([found["bwrap"], "--help"], environment={})
-    if b"--ro-bind-fd" not in text.output + text.errors:
-        raise ClaudeboxError("this bubblewrap has no --bind-fd", "install 0.10 or newer (Debian: 0.8.0-2+deb12u1)")
-    version = process.capture([found["bwrap"], "--version"], environment={}).output.split()[-1:]
-    numbers = tuple(int(n) for n in version[0].decode(errors="replace").split(".") if n.isdigit()) if version else ()
+    version = remembered(ours, found["bwrap"], lambda: bwrap_version(found["bwrap"]), keep=keep)
+    numbers = tuple(int(n) for n in version.split(".") if n.isdigit())
     if not found["sh"] or not found["env"]:
         raise ClaudeboxError("sh or env is missing", "install coreutils")
     tools = Tools(bwrap=found["bwrap"], bwrap_version=numbers, sh="/bin/sh", env="/usr/bin/env", git=found["git"])
     return tools, tuple(notes)
+
+
+def bwrap_version(bwrap: str) -> str:
+    """bubblewrap's version. Raises ClaudeboxError when it cannot bind from a descriptor."""
+    text = process.capture([bwrap, "--help"], environment={})
+    if b"--ro-bind-fd" not in text.output + text.errors:
+        raise ClaudeboxError("this bubblewrap has no --bind-fd", "install 0.10 or newer (Debian: 0.8.0-2+deb12u1)")
+    words = process.capture([bwrap, "--version"], environment={}).output.split()
+    return words[-1].decode(errors="replace") if words else ""
 
 
 def survey_kernel() -> Kernel:

@@ -36,7 +36,7 @@ def perform(request: Request, environment: dict[str, str]) -> int:
     config = load_config(ours, user.home)
     profile = effective_profile(request, config, environment, home=user.home, cwd=directory)
     spec = load_agent(profile.agent.value, f"{ours}/agents")
-    host = survey(profile, spec, user, environment, ours, directory)
+    host = survey(profile, spec, user, environment, ours, directory, keep=not request.dry_run)
     plan = build_plan(request, profile, host, spec, identity)
     if request.dry_run:
         return show(plan, as_json=request.json)

@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+from claudebox.mountinfo import parse, unescaped
+
+LINE = rb"115 46 254:0 /a\040b /home/x\012y ro,nosuid - ext4 /dev/vda rw" + b"\n"
+
+
+def test_one_line() -> None:
+    (entry,) = parse(LINE)
+    assert (entry.device, entry.root, entry.target) == ("254:0", "/a b", "/home/x\ny")
+    assert entry.read_only and entry.kind == "ext4"
+
+
+def test_optional_fields_and_a_writable_mount() -> None:
+    (entry,) = parse(b"1 2 0:5 / /p rw,nodev shared:7 master:3 - tmpfs none ro\n")
+    assert not entry.read_only, "the mount's own options count, not the file system's"
+    assert entry.kind == "tmpfs"
+
+
+def test_a_backslash_and_bytes_that_are_no_text() -> None:
+    assert unescaped(rb"a\134b") == "a\\b"
+    assert unescaped(b"\xff") == "\udcff"

@@ -197,7 +197,9 @@ fetch_agents() { # DIR SPEC...
             printf '}}\n'
         } >package.json
         umask 022
-        quietly npm install --no-fund --no-audit --no-update-notifier --no-progress --loglevel=error \
+        # opencode's script starts it, and it writes into the home of whoever installs it
+        quietly env XDG_CONFIG_HOME="$PWD/.xdg" XDG_DATA_HOME="$PWD/.xdg" XDG_STATE_HOME="$PWD/.xdg" \
+            XDG_CACHE_HOME="$PWD/.xdg" npm install --no-fund --no-audit --no-update-notifier --no-progress --loglevel=error \
             --foreground-scripts --include=optional -- "$@" || exit 1
         printf '%s\n' "$stamp" >.complete
     ) || die "npm could not fetch $*"

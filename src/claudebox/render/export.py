@@ -6,7 +6,7 @@ import json
 import shlex
 from typing import Any
 
-from claudebox.model import Bind, Mount, SandboxPlan, Symlink, Tmpfs, is_late
+from claudebox.model import Bind, Mount, Proc, SandboxPlan, Symlink, Tmpfs, is_late
 from claudebox.render import bwrap
 
 SCHEMA_VERSION = 1
@@ -55,7 +55,7 @@ def mount(value: Mount) -> dict[str, Any]:
         "kind": type(value).__name__.lower(),
         "source": bind.source if bind else value.to if isinstance(value, Symlink) else None,
         "target": value.target,
-        "access": value.access if isinstance(value, Bind | Tmpfs) else "ro",
+        "access": value.access if isinstance(value, Bind | Tmpfs) else "rw" if isinstance(value, Proc) else "ro",
         "late": is_late(value),
         "reason": value.why.reason,
         "origin": str(value.why.origin),

@@ -294,6 +294,11 @@ print("works")
 # As uid 0 a namespace below one without CAP_SETFCAP may not map uid 0 (user_namespaces(7)), filter or not.
 NESTS = needs("user")
 
+# A tracer that skips a call says -1 and puts a result of its own in its place.
+SKIPPING = ["gdb", "-nx", "--batch", "-ex", "catch syscall getppid", "-ex", "run", "-ex", "set $orig_rax = -1",
+            "-ex", "set $rax = 77", "-ex", "stepi", "-ex", "print $rax",
+            "--args", sys.executable, "-c", "import os; os.getppid()"]  # fmt: skip
+
 WORKS = [
     pytest.param([sys.executable, "-c", POOL], "works", id="multiprocessing"),
     pytest.param([sys.executable, "-c", NETWORK], "works", id="sockets"),
@@ -307,6 +312,7 @@ WORKS = [
         ["strace", "-qq", "-o", "log", "-e", "trace=chdir", "-e", "inject=chdir:retval=0", "sh", "-c",
          "cd /nowhere && echo works"], "works", id="strace-inject", marks=needs("strace"),
     ),
+    pytest.param(SKIPPING, "$1 = 77", id="gdb-skips", marks=[needs("gdb"), x86_64]),
     pytest.param(["gdb", "--batch", "-ex", "run", "true"], "exited normally", id="gdb", marks=needs("gdb")),
     pytest.param(["node", "-e", NODE], "works too", id="node", marks=needs("node")),
     pytest.param(["sh", "-c", f"{GIT} && git log --format=%s"], "A", id="git", marks=needs("git")),

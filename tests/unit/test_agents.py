@@ -6,9 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from claudebox.agents import KEYS, AgentSpec, agent_names, load_agent, parse_agent
+from claudebox import agents
+from claudebox.agents import AgentSpec, agent_names, load_agent, parse_agent
+from claudebox.agents.builtin import AGENTS
+from claudebox.agents.parse import KEYS, read
 from claudebox.errors import ClaudeboxError
 
+FILES = Path(agents.__file__).parent
 MINIMAL = {"title": "An agent", "program": {"executables": ["agent"]}}
 
 
@@ -26,6 +30,15 @@ def test_built_in_agents_are_whole(name: str) -> None:
     assert spec.unattended_arguments or spec.unattended_environment
     secret = set(spec.credential_variables)
     assert not secret & set(spec.env_pass), "a login is no harmless variable"
+
+
+@pytest.mark.parametrize("path", sorted(FILES.glob("*.toml")), ids=lambda path: path.stem)
+def test_what_a_launch_loads_is_what_the_file_says(path: Path) -> None:
+    assert load_agent(path.stem, "") == read(path.stem, str(path)), "run scripts/make_agents.py"
+
+
+def test_no_built_in_agent_is_without_its_file() -> None:
+    assert {path.stem for path in FILES.glob("*.toml")} == set(AGENTS)
 
 
 def test_claude_is_the_one_that_was_measured() -> None:
@@ -58,7 +71,7 @@ def test_an_unknown_agent_has_a_hint(tmp_path: Path) -> None:
     assert '"cluade"' in caught.value.message and '"claude"' in caught.value.hint
 
 
-@pytest.mark.parametrize("name", ["../claude", "", ".hidden", "a/b", "x" * 65, "a\n"])
+@pytest.mark.parametrize("name", ["../claude", "", ".", ".hidden", "a/b", "x" * 65, "a\n", "é"])
 def test_a_name_is_no_path(name: str, tmp_path: Path) -> None:
     with pytest.raises(ClaudeboxError, match="there is no agent"):
         load_agent(name, str(tmp_path))

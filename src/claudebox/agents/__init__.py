@@ -1,22 +1,16 @@
 """Agents are data: what one is called, where it lies, what it keeps, what of the host it may see.
 
 A built-in one is `NAME.toml` beside this file, commented key by key in `claude.toml`. A file of the
-same name in the user's `agents/` replaces it key by key, a new name adds an agent.
+same name in the user's `agents/` replaces it key by key, a new name adds an agent. A launch reads no
+TOML for a built-in one: `builtin.py` is made from those files by scripts/make_agents.py.
 """
 
-from __future__ import annotations
+# No `from __future__ import annotations`: NamedTuple would compile each of them, 0.3 ms of every launch.
 
 import os
-import re
 from typing import Any, NamedTuple
 
 from claudebox.errors import ClaudeboxError
-
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-PATTERN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\*?")
-VERSION = re.compile(r"\d{1,9}(\.\d{1,9}){0,3}")
-HOST = re.compile(r"(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)+")
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -53,213 +47,51 @@ class AgentSpec(NamedTuple):
     hosts: tuple[str, ...] = ()
 
 
-# table.key: field, kind. The kind is a method of _Reader.
-KEYS = {
-    "title": ("title", "text"),
-    "program.executables": ("executables", "names"),
-    "program.places": ("places", "places"),
-    "program.packages": ("packages", "texts"),
-    "program.minimum_version": ("minimum_version", "version"),
-    "program.install": ("install", "text"),
-    "program.own_options": ("own_options", "options"),
-    "state.config_dir": ("config_dir", "relative"),
-    "state.config_variable": ("config_variable", "variable"),
-    "state.directories": ("state", "relatives"),
-    "credentials.files": ("credentials", "relatives"),
-    "credentials.variables": ("credential_variables", "variables"),
-    "environment.pass": ("env_pass", "patterns"),
-    "environment.set": ("env_set", "assignments"),
-    "environment.never": ("env_never", "patterns"),
-    "settings.read_only": ("read_only", "relatives"),
-    "settings.copy": ("copy", "relatives"),
-    "settings.copy_once": ("copy_once", "relatives"),
-    "settings.drop_keys": ("drop_keys", "texts"),
-    "first_start.file": ("first_start_file", "relative"),
-    "first_start.copy": ("first_start_copy", "texts"),
-    "first_start.set": ("first_start_set", "scalars"),
-    "unattended.arguments": ("unattended_arguments", "texts"),
-    "unattended.environment": ("unattended_environment", "assignments"),
-    "unattended.environment_root": ("unattended_environment_root", "assignments"),
-    "network.hosts": ("hosts", "hosts"),
-}
-TABLES = tuple(dict.fromkeys(key.partition(".")[0] for key in KEYS if "." in key))
-REQUIRED = ("title", "program.executables")
-
-
 def agent_names(user_directory: str) -> tuple[str, ...]:
     """The agents that can be asked for: the built-in ones and the user's, sorted."""
-    names: set[str] = set()
-    for directory in (os.path.dirname(__file__), user_directory):
-        try:
-            entries = os.listdir(directory) if directory else []
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except OSError as error:
-            raise ClaudeboxError(
-                f"cannot list {directory}: {error.strerror}", "make it readable, or remove it"
-            ) from None
-        names.update(entry[:-5] for entry in entries if entry.endswith(".toml") and NAME.fullmatch(entry[:-5]))
-    return tuple(sorted(names))
+    from claudebox.agents.builtin import AGENTS
+
+    try:
+        entries = os.listdir(user_directory) if user_directory else []
+    except (FileNotFoundError, NotADirectoryError):
+        entries = []
+    except OSError as error:
+        hint = "make it readable, or remove it"
+        raise ClaudeboxError(f"cannot list {user_directory}: {error.strerror}", hint) from None
+    own = {entry[:-5] for entry in entries if entry.endswith(".toml") and is_name(entry[:-5])}
+    return tuple(sorted(own.union(AGENTS)))
 
 
 def load_agent(name: str, user_directory: str) -> AgentSpec:
-    """The agent of that name: the built-in file, and over it the user's, where they exist."""
-    data: dict[str, Any] = {}
-    files: list[str] = []
-    if NAME.fullmatch(name):
-        for directory in (os.path.dirname(__file__), user_directory):
-            path = os.path.join(directory, name + ".toml")
-            found = _read(path) if directory else None
-            if found is not None:
-                files.append(path)
-                data = _over(data, found)
-    if not files:
-        known = agent_names(user_directory)
-        raise ClaudeboxError(f'there is no agent "{name}"', _known(name, known, f"agents are {', '.join(known)}"))
-    return parse_agent({**data, "name": name}, files[-1])
+    """The agent of that name: the built-in one, and over it the user's file, where they exist."""
+    from claudebox.agents.builtin import AGENTS
+
+    if is_name(name):
+        own = os.path.join(user_directory, name + ".toml") if user_directory else ""
+        if own and os.path.lexists(own):
+            from claudebox.agents.parse import read_over
+
+            return read_over(name, os.path.join(os.path.dirname(__file__), name + ".toml"), own)
+        if name in AGENTS:
+            return AgentSpec(*AGENTS[name])
+    from claudebox.agents.parse import suggestion
+
+    known = agent_names(user_directory)
+    raise ClaudeboxError(f'there is no agent "{name}"', suggestion(name, known, f"agents are {', '.join(known)}"))
 
 
 def parse_agent(data: dict[str, Any], where: str) -> AgentSpec:
     """The agent that a parsed file describes. Everything wrong with it is named at once."""
-    reader = _Reader()
-    fields: dict[str, Any] = {}
-    hints: list[str] = []
-    for key, value in _leaves(data, reader):
-        if key == "name":
-            fields["name"] = reader.text(key, value)
-        elif key in KEYS:
-            field, kind = KEYS[key]
-            fields[field] = getattr(reader, kind)(key, value)
-        else:
-            hints.append(_known(key, (*KEYS, *TABLES), ""))
-            reader.wrong.append(f'unknown key "{key}"')
-    fields.setdefault("name", os.path.basename(where).removesuffix(".toml"))
-    missing = [key for key in REQUIRED if KEYS[key][0] not in fields]
-    reader.wrong += [f'"{key}" is missing' for key in missing]
-    if reader.wrong:
-        hint = "; ".join(filter(None, hints)) or "every key is explained in the built-in agents/claude.toml"
-        raise ClaudeboxError(f"{where}: {'; '.join(reader.wrong)}", hint)
-    return AgentSpec(**fields)
+    from claudebox.agents.parse import parse
+
+    return parse(data, where)
 
 
-def _read(path: str) -> dict[str, Any] | None:
-    import tomllib
-
-    try:
-        with open(path, "rb") as file:
-            return tomllib.load(file)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise ClaudeboxError(f"cannot read {path}: {error.strerror}", "make it readable, or remove it") from None
-    except UnicodeDecodeError:
-        raise ClaudeboxError(f"{path}: not UTF-8", "TOML is UTF-8; save the file as such") from None
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ClaudeboxError(
-            f"{path}: {error or 'nested too deeply'}", "correct the TOML, or remove the file"
-        ) from None
-
-
-def _over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """The values of above, and of below where above says nothing. Lists and inner tables are whole values."""
-    result = dict(below)
-    for key, value in above.items():
-        old = below.get(key)
-        result[key] = {**old, **value} if isinstance(old, dict) and isinstance(value, dict) else value
-    return result
-
-
-def _leaves(data: dict[str, Any], reader: _Reader) -> list[tuple[str, Any]]:
-    leaves: list[tuple[str, Any]] = []
-    for key, value in data.items():
-        if key not in TABLES:
-            leaves.append((key, value))
-        elif isinstance(value, dict):
-            leaves += [(f"{key}.{inner}", of_it) for inner, of_it in value.items()]
-        else:
-            reader.wrong.append(f'"{key}" must be a table')
-    return leaves
-
-
-def _known(word: str, candidates: tuple[str, ...], otherwise: str) -> str:
-    from claudebox.nearest import nearest
-
-    found = nearest(word, candidates)
-    return f'did you mean "{found}"?' if found else otherwise
-
-
-class _Reader:
-    """One method per kind of value; what is wrong is collected, never the value repeated."""
-
-    def __init__(self) -> None:
-        self.wrong: list[str] = []
-
-    def _must(self, key: str, good: bool, expected: str) -> bool:
-        if not good:
-            self.wrong.append(f'"{key}" must be {expected}')
-        return good
-
-    def _each(self, key: str, value: Any, pattern: re.Pattern[str] | None, expected: str) -> tuple[str, ...]:
-        good = isinstance(value, list) and all(
-            isinstance(item, str) and item and "\0" not in item and (pattern is None or pattern.fullmatch(item))
-            for item in value
-        )
-        return tuple(value) if self._must(key, good, f"a list of {expected}") else ()
-
-    def text(self, key: str, value: Any) -> str:
-        return value if self._must(key, isinstance(value, str) and "\0" not in value, "a string") else ""
-
-    def texts(self, key: str, value: Any) -> tuple[str, ...]:
-        return self._each(key, value, None, "strings")
-
-    def names(self, key: str, value: Any) -> tuple[str, ...]:
-        found = self._each(key, value, re.compile(r"[^/]+"), "names of programs, without a directory")
-        self._must(key, value != [], "a list of at least one name")
-        return found
-
-    def options(self, key: str, value: Any) -> tuple[str, ...]:
-        return self._each(key, value, re.compile(r"--?[A-Za-z0-9][A-Za-z0-9-]*"), "options")
-
-    def places(self, key: str, value: Any) -> tuple[str, ...]:
-        return self._each(key, value, re.compile(r"~?/(?!.*/\.\.(/|$)).*"), "paths that are absolute or start with ~/")
-
-    def version(self, key: str, value: Any) -> str:
-        good = isinstance(value, str) and VERSION.fullmatch(value) is not None
-        return value if self._must(key, good, 'a version such as "2.1.197"') else ""
-
-    def relative(self, key: str, value: Any) -> str:
-        return value if self._must(key, _inside(value), "a path below the home, without ..") else ""
-
-    def relatives(self, key: str, value: Any) -> tuple[str, ...]:
-        good = isinstance(value, list) and all(_inside(item) for item in value)
-        return tuple(value) if self._must(key, good, "a list of relative paths, without ..") else ()
-
-    def variable(self, key: str, value: Any) -> str:
-        good = isinstance(value, str) and VARIABLE.fullmatch(value) is not None
-        return value if self._must(key, good, "a name of a variable") else ""
-
-    def variables(self, key: str, value: Any) -> tuple[str, ...]:
-        return self._each(key, value, VARIABLE, "names of variables")
-
-    def patterns(self, key: str, value: Any) -> tuple[str, ...]:
-        return self._each(key, value, PATTERN, "names of variables, or prefixes with * at the end")
-
-    def hosts(self, key: str, value: Any) -> tuple[str, ...]:
-        return self._each(key, value, HOST, "names of hosts")
-
-    def assignments(self, key: str, value: Any) -> Pairs:
-        good = isinstance(value, dict) and all(
-            VARIABLE.fullmatch(name) and isinstance(text, str) and "\0" not in text for name, text in value.items()
-        )
-        return tuple(value.items()) if self._must(key, good, "a table of variables with strings") else ()
-
-    def scalars(self, key: str, value: Any) -> tuple[tuple[str, str | bool | int], ...]:
-        good = isinstance(value, dict) and all(isinstance(item, str | bool | int) for item in value.values())
-        return tuple(value.items()) if self._must(key, good, "a table of strings, numbers, true and false") else ()
-
-
-def _inside(value: Any) -> bool:
-    """A relative path that stays where it starts."""
+def is_name(text: str) -> bool:
+    """Whether an agent can be called so: a name of a file, and of no other directory."""
     return (
-        isinstance(value, str) and "\0" not in value and all(part not in ("", ".", "..") for part in value.split("/"))
+        text.replace("-", "").replace("_", "").replace(".", "").isalnum()
+        and text.isascii()
+        and text[0].isalnum()
+        and len(text) <= 64
     )

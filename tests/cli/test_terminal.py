@@ -1,0 +1,173 @@
+"""Signals, job control, window size and hangup, on a terminal."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import termios
+from collections.abc import Iterator
+from typing import Any
+
+import pexpect
+import pytest
+
+from box import Box, environment
+from capability import needs
+
+pytestmark = needs("bwrap", "pty")
+
+PROMPT = "host> "
+RUN = "run -n offline --"
+ASLEEP = "while :; do sleep 0.1; done"
+
+
+class Shell:
+    """An interactive bash on a terminal of its own, in the box's project."""
+
+    def __init__(self, box: Box) -> None:
+        env = environment(box.home, {"PS1": PROMPT, "CB": str(box.program), "TERM": "dumb"})
+        self.bash: Any = pexpect.spawn(
+            "/bin/bash", ["--norc", "--noprofile", "--noediting"],
+            cwd=str(box.app), env=env, encoding="utf-8", timeout=20, dimensions=(24, 80),
+        )  # fmt: skip
+        self.bash.delaybeforesend = None
+        self.prompt()
+
+    def prompt(self) -> str:
+        """Wait for the prompt; what came before it."""
+        self.bash.expect_exact(PROMPT)
+        return str(self.bash.before)
+
+    def start(self, line: str, up: str = "U-P") -> None:
+        """Type a line, and wait for what its command prints."""
+        self.bash.sendline(line)
+        self.bash.expect(f"{up}\r?\n")
+
+    def status(self) -> int:
+        """The status of the last command, at a prompt."""
+        self.bash.sendline("echo $?=status")
+        self.bash.expect(r"(\d+)=status\r")
+        found = int(self.bash.match.group(1))
+        self.prompt()
+        return found
+
+
+@pytest.fixture
+def shell(box: Box) -> Iterator[Shell]:
+    made = Shell(box)
+    yield made
+    made.bash.close(force=True)
+
+
+def write(box: Box, name: str, text: str) -> None:
+    (box.app / name).write_text(text)
+
+
+def test_interrupt_reaches_the_agent_once(box: Box, shell: Shell) -> None:
+    write(
+        box, "agent", "trap 'echo got >> got' INT\necho U-P\nuntil [ -e got ]; do sleep 0.1; done\nsleep 0.5\nexit 9\n"
+    )
+    shell.start(f'"$CB" {RUN} sh agent')
+    shell.bash.sendintr()
+    shell.prompt()
+    assert shell.status() == 9
+    assert (box.app / "got").read_text() == "got\n"
+
+
+def test_interrupt_ends_a_loop_of_the_shell(shell: Shell) -> None:
+    shell.start(f'for i in 1 2 3; do "$CB" {RUN} sh -c "echo U-P; {ASLEEP}"; echo went-on-$i; done')
+    shell.bash.sendintr()
+    assert "went-on-1" not in shell.prompt()
+    assert shell.status() == 130
+
+
+def test_stop_and_continue(box: Box, shell: Shell) -> None:
+    write(box, "agent", "echo U-P\nread line\necho got-$line\nexit 4\n")
+    shell.start(f'"$CB" {RUN} sh agent')
+    shell.bash.sendcontrol("z")
+    shell.bash.expect("Stopped")
+    shell.prompt()
+    shell.bash.sendline("fg")
+    shell.bash.expect("sh agent\r")
+    shell.bash.sendline("text")
+    shell.bash.expect("got-text\r")
+    shell.prompt()
+    assert shell.status() == 4
+
+
+@pytest.mark.parametrize("stopped", [False, True], ids=["running", "after fg"])
+def test_window_size(box: Box, shell: Shell, stopped: bool) -> None:
+    # bash, because its `read` goes on after a trap
+    write(box, "agent", "trap 'stty size' WINCH\necho U-P\nwhile :; do sleep 0.1; done\n")
+    shell.start(f'"$CB" {RUN} bash agent')
+    if stopped:
+        shell.bash.sendcontrol("z")
+        shell.bash.expect("Stopped")
+        shell.prompt()
+        shell.bash.sendline("fg")
+        shell.bash.expect("bash agent\r")
+    shell.bash.setwinsize(33, 111)
+    shell.bash.expect("33 111\r")
+    shell.bash.sendintr()
+    shell.prompt()
+
+
+def test_modes_are_restored(shell: Shell) -> None:
+    before = termios.tcgetattr(shell.bash.child_fd)
+    shell.bash.sendline(f'"$CB" {RUN} sh -c "stty raw -echo; kill -9 \\$\\$"')
+    shell.prompt()
+    assert termios.tcgetattr(shell.bash.child_fd) == before
+    assert shell.status() == 137
+
+
+def test_terminate_reaches_the_agent(box: Box) -> None:
+    agent = f"trap 'echo saved; exit 5' TERM; echo up; {ASLEEP}"
+    with box.start([box.program, *RUN.split(), "sh", "-c", agent]) as launcher:
+        assert launcher.stdout is not None
+        assert launcher.stdout.readline() == b"up\n"
+        launcher.terminate()
+        out, err = launcher.communicate(timeout=20)
+    assert (launcher.returncode, out, err) == (5, b"saved\n", b"")
+
+
+@pytest.mark.parametrize("name", ["HUP", "INT", "KILL", "SEGV", "TERM", "USR1", "PIPE"])
+def test_status_of_a_signal(box: Box, name: str) -> None:
+    done = box.claudebox(*RUN.split(), "sh", "-c", f"kill -{name} $$")
+    assert done.status == 128 + signal.Signals[f"SIG{name}"], done.stderr
+
+
+@pytest.mark.parametrize("status", [0, 1, 37, 125, 126, 127, 255])
+def test_status_of_a_command(box: Box, status: int) -> None:
+    assert box.claudebox(*RUN.split(), "sh", "-c", f"exit {status}").status == status
+
+
+def test_hangup(box: Box) -> None:
+    """The agent ignores SIGHUP; a pipe that only the sandbox holds tells when the last of it is gone."""
+    ours, theirs = os.openpty()
+    read, held = os.pipe()
+    agent = f"trap '' HUP; echo up >&2; {ASLEEP}"
+    launcher = box.start(
+        ["setsid", "--ctty", "--wait", box.program, *RUN.split(), "sh", "-c", agent],
+        stdin=theirs, stdout=held, stderr=theirs,
+    )  # fmt: skip
+    os.close(theirs)
+    os.close(held)
+    seen = b""
+    while b"up\r\n" not in seen:
+        seen += os.read(ours, 1024)
+    os.close(ours)
+    try:
+        ready, _, _ = select.select([read], [], [], 2)
+        assert ready, "something holds the pipe 2 s after the hangup"
+        assert os.read(read, 1) == b""
+    finally:
+        os.close(read)
+        launcher.wait(20)
+
+
+def test_pipeline_ends_on_one_interrupt(shell: Shell) -> None:
+    shell.start(f'"$CB" {RUN} sh -c "echo U-P; {ASLEEP}" | cat')
+    shell.bash.sendintr()
+    shell.prompt()
+    assert shell.status() == 130

@@ -134,7 +134,8 @@ def prepare() -> None:
         try:
             os.fstat(number)
         except OSError:
-            os.open("/dev/null", os.O_RDWR)
+            # close-on-exec as Python opens it, it would be closed again in bwrap and the agent
+            os.set_inheritable(os.open("/dev/null", os.O_RDWR), True)
     for name in os.listdir("/proc/self/fd"):
         if int(name) > 2:
             try:
@@ -158,8 +159,5 @@ def main() -> None:
     except OSError as problem:
         console.error(ClaudeboxError(f"{problem.filename or 'system'}: {problem.strerror}", "free space, or check it"))
         status = FAILED
-    try:
-        sys.stdout.flush()
-    except OSError:
-        pass
-    os._exit(status)  # nothing is left to clean up, and the interpreter's own end costs a millisecond
+    # console writes to descriptors, so nothing is buffered; the interpreter's own end costs a millisecond
+    os._exit(status)

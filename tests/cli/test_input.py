@@ -122,3 +122,29 @@ def test_second_session(box: Box, force: tuple[str, ...]) -> None:
         first.communicate(b"\n", timeout=20)
     refused(second, f"another session works in this project (pid {first.pid})")
     assert box.claudebox(*OFFLINE, "--", "true").status == 0
+
+
+@needs("userns", "bwrap", "git")
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_standard_descriptors_are_dev_null_inside(box: Box, closed: str) -> None:
+    """Otherwise the first file that bwrap or the agent opens would become its input or output."""
+    # a program's own look: a shell's redirections would stand in for what is closed
+    script = (
+        "import os; paths = [f'/proc/self/fd/{n}' for n in range(3)]; "
+        "shown = [os.readlink(p) if os.path.exists(p) else 'none' for p in paths]; "
+        "file = open('fds', 'w'); file.write(' '.join(shown)); file.close(); os._exit(7)"
+    )
+    line = f'exec "$0" run -n offline -- /usr/bin/python3 -c "$1" {closed}'
+    done = box.run(["sh", "-c", line, box.program, script])
+    assert done.status == 7, done.stderr
+    assert "Traceback" not in done.stderr
+    shown = (box.app / "fds").read_text().split()
+    numbers = {"<&-": [0], ">&-": [1], "2>&-": [2]}.get(closed, [0, 1, 2])
+    assert len(shown) == 3 and "none" not in shown
+    assert [shown[n] for n in numbers] == ["/dev/null"] * len(numbers)
+
+
+def test_an_error_with_a_closed_output_keeps_its_status(box: Box) -> None:
+    done = box.run(["sh", "-c", 'exec "$0" bogus >&-', box.program])
+    assert done.status == 125
+    assert "Traceback" not in done.stderr and "hint:" in done.stderr

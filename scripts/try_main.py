@@ -305,7 +305,7 @@ def run(program: str, top: Path) -> int:
         status, seconds, results = launch(program, world, wanted)
         if not results:
             print(f"error: claudebox ended with status {status}, and the agent did nothing", file=sys.stderr)
-            print("hint: `claudebox doctor` says what this machine lacks", file=sys.stderr)
+            print("hint: what claudebox said stands above", file=sys.stderr)
             return 1
         got = {step.label: text for step, text in results}
         outcomes = [judge(probe, host, got.get(probe.title)) for probe, host in zip(wanted, hosts, strict=True)]

@@ -157,7 +157,7 @@ def wait_ready(start: Started, watch: guard.Guard) -> Sandbox:
     init = child_pid(os.read(start.status, 4096)) if ready else 0
     if not init:
         os.waitpid(start.outer, 0)
-        raise ClaudeboxError("bubblewrap could not set up the sandbox", "its own words stand above; claudebox doctor")
+        raise ClaudeboxError("bubblewrap could not set up the sandbox", "its own words stand above")
     agents = children(init)
     if not agents:
         raise ClaudeboxError("the sandbox ended while it was set up", "try again")

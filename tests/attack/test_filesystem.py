@@ -32,11 +32,12 @@ def test_a_link_at_the_projects_place_leads_nowhere(box: Box) -> None:
     home, victim = home_inside(box), box.home / "victim"
     victim.mkdir()
     (home / "code").symlink_to(victim)
-    done = inside(box, "echo x >out")
-    assert done.status == 125 and "/code: a symbolic link" in done.stderr
-    assert os.listdir(victim) == [] and not (box.app / "out").exists()
-    (home / "code").unlink()
-    assert inside(box, "echo x >out").status == 0, "the control"
+    done = inside(box, "pwd; echo x >out")
+    assert (done.status, done.stdout) == (0, f"{box.app}\n"), "one link must not lock the user out"
+    assert f"{home}/code was no place for a mount; it is now aside/code." in done.stderr
+    assert os.listdir(victim) == [] and (box.app / "out").read_text() == "x\n"
+    assert [os.readlink(kept) for kept in home.parent.glob("aside/code.*")] == [str(victim)], "kept, not deleted"
+    assert "aside" not in inside(box, "true").stderr, "said once"
 
 
 def test_a_link_above_a_mount_point_in_the_home_leads_nowhere(box: Box) -> None:
@@ -47,9 +48,26 @@ def test_a_link_above_a_mount_point_in_the_home_leads_nowhere(box: Box) -> None:
     assert inside(box, "test -d ~/.local/share/tool", *mount).status == 0, "the control"
     plant = f"mkdir -p ~/.local && rm -rf ~/.local/share && ln -s {victim} ~/.local/share"
     assert inside(box, plant).status == 0
-    done = inside(box, "true", *mount)
-    assert done.status == 125 and ".local/share" in done.stderr
+    done = inside(box, "test -d ~/.local/share/tool && test ! -L ~/.local/share", *mount)
+    assert done.status == 0 and "/home/.local/share was no place for a mount" in done.stderr
     assert os.listdir(victim) == []
+
+
+@pytest.mark.parametrize("plant", ["mkdir -p ~/.local/tool", "ln -s /etc/passwd ~/.local/tool", "mkfifo ~/.local/tool"])
+def test_something_else_at_a_files_place_is_moved_aside(box: Box, plant: str) -> None:
+    tool = box.home / ".local" / "tool"
+    tool.parent.mkdir()
+    tool.write_text("of the host")
+    assert inside(box, f"mkdir -p ~/.local; {plant}").status == 0
+    done = inside(box, "cat ~/.local/tool", "-m", str(tool))
+    assert (done.status, done.stdout) == (0, "of the host") and "aside/tool." in done.stderr
+
+
+def test_a_directory_below_the_project_is_never_moved(box: Box) -> None:
+    (box.app / "data").symlink_to("/etc")
+    (box.home / "store").mkdir()
+    done = inside(box, "true", "-m", f"{box.home}/store:{box.app}/data")
+    assert done.status == 125 and (box.app / "data").is_symlink(), "in the project the launch stops"
 
 
 def test_the_projects_place_cannot_be_moved(box: Box) -> None:

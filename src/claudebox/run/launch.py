@@ -11,6 +11,7 @@ from claudebox.errors import ClaudeboxError
 from claudebox.model import File, SandboxPlan
 from claudebox.render import bwrap
 from claudebox.run import guard, instance, mounts, supervise
+from claudebox.run import home as home_files
 from claudebox.run.landlock import start_scoped
 from claudebox.run.supervise import Sandbox, Supervision
 from claudebox.run.terminal import Terminal
@@ -29,10 +30,11 @@ def launch(plan: SandboxPlan, pins: dict[str, int], here: int, locked: int) -> t
     terminal = Terminal()
     with ExitStack() as leaving:
         leaving.callback(os.close, locked)
-        prepare(plan, here, leaving)  # 4: stubs, each recorded before it is made
         home = descriptors.high(os.open("home", descriptors.DIRECTORY, dir_fd=here))
         pins = {**pins, f"{plan.instance.directory}/home": home}
-        write_home(plan, home)
+        said = home_files.clear_way(plan, here, home)
+        prepare(plan, here, leaving)  # 4: stubs, each recorded before it is made
+        home_files.write_files(plan, home)
         watch = guard.start_guard(plan.tools.sh)  # 5: the guard, then bwrap into its group
         ended = leaving.enter_context(_Once(watch))
         start = start_bwrap(plan, pins, watch)
@@ -44,7 +46,7 @@ def launch(plan: SandboxPlan, pins: dict[str, int], here: int, locked: int) -> t
         if number := supervise.before_token(signals):
             ended.now()
             os.waitpid(sandbox.outer, 0)
-            return 128 + number, [], False
+            return 128 + number, said, False
         if terminal.ours():  # 11: the only lines that let the agent run
             supervision.hand_over()
         try:
@@ -53,29 +55,7 @@ def launch(plan: SandboxPlan, pins: dict[str, int], here: int, locked: int) -> t
             pass  # it was killed meanwhile: its status says so
         status = supervision.run(roots)  # 12
         terminal.restore(watch.pid)
-        return status, supervision.messages, terminal.held
-
-
-def write_home(plan: SandboxPlan, home: int) -> None:
-    """Write the plan's files into the instance's home where they are missing. Raises ClaudeboxError."""
-    for file in plan.home_files:
-        *directories, name = descriptors.parts(file.path)
-        try:
-            parent = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=home)
-            for directory in directories:
-                inner = descriptors.make_directory(parent, directory)
-                os.close(parent)
-                parent = inner
-            try:
-                os.stat(name, dir_fd=parent, follow_symlinks=False)
-            except FileNotFoundError:
-                descriptors.replace_file(parent, name, file.content)
-            os.close(parent)
-        except OSError as error:
-            raise ClaudeboxError(
-                f"cannot write {file.path} into the sandbox's home: {error.strerror}",
-                f"look at {plan.instance.directory}/home",
-            ) from None
+        return status, said + supervision.messages, terminal.held
 
 
 class _Once:

@@ -26,11 +26,11 @@ def points(plan: SandboxPlan) -> list[Stub]:
     for mount in plan.mounts:
         if not is_late(mount) or (isinstance(mount, Bind) and (mount.inside or mount.submount)):
             continue
-        holder = _holder(plan, mount)
-        if not isinstance(holder, Bind):
+        on = holder(plan, mount)
+        if not isinstance(on, Bind):
             continue  # in a tmpfs of the sandbox: made there
-        names = descriptors.parts(mount.target[len(holder.target.rstrip("/")) :])
-        here = holder.source
+        names = descriptors.parts(mount.target[len(on.target.rstrip("/")) :])
+        here = on.source
         for index, name in enumerate(names):
             here = f"{here}/{name}"
             if here in needed or os.path.lexists(here):
@@ -41,16 +41,16 @@ def points(plan: SandboxPlan) -> list[Stub]:
     return list(needed.values())
 
 
-def _holder(plan: SandboxPlan, mount: Mount) -> Mount | None:
+def holder(plan: SandboxPlan, mount: Mount) -> Bind | Tmpfs | None:
     """The mount on whose file system the mount point of another one lies."""
-    holder: Mount | None = None
+    found: Bind | Tmpfs | None = None
     for other in plan.mounts:
         if other is mount or not isinstance(other, Bind | Tmpfs):
             continue
         around = mount.target.startswith(other.target.rstrip("/") + "/")
-        if around and (holder is None or len(other.target) >= len(holder.target)):
-            holder = other
-    return holder
+        if around and (found is None or len(other.target) >= len(found.target)):
+            found = other
+    return found
 
 
 def make(plan: SandboxPlan, pid: int, group: int) -> None:
@@ -89,10 +89,10 @@ def _make(plan: SandboxPlan, late: list[Mount]) -> None:
 def _point(plan: SandboxPlan, mount: Mount, *, directory: bool) -> int:
     """A descriptor of the mount point; in a tmpfs of the sandbox's own it is made first."""
     names = descriptors.parts(mount.target)
-    holder = _holder(plan, mount)
-    if isinstance(holder, Tmpfs) and holder.late:
-        here = descriptors.walk(None, descriptors.parts(holder.target))
-        missing = descriptors.parts(mount.target[len(holder.target) :])
+    on = holder(plan, mount)
+    if isinstance(on, Tmpfs) and on.late:
+        here = descriptors.walk(None, descriptors.parts(on.target))
+        missing = descriptors.parts(mount.target[len(on.target) :])
         for name in missing[: None if directory else -1]:
             here = descriptors.make_directory(here, name, 0o755)
         if not directory:

@@ -9,6 +9,7 @@ import sys
 from claudebox import __version__, console
 from claudebox.errors import FAILED, ClaudeboxError
 from claudebox.model import Action, Request
+from claudebox.text import printable
 
 COMMANDS = ("run", "shell")
 LATER = ("use", "network", "doctor", "ps", "stop", "instance", "profile", "auth", "completion")
@@ -81,7 +82,7 @@ def request(argv: list[str]) -> Request:
         argv = argv[1:]
     typed, unknown = parser().parse_known_args(argv)
     if unknown:
-        raise ClaudeboxError(f"unknown option or argument: {console.printable(unknown[0])}", hint(unknown[0], action))
+        raise ClaudeboxError(f"unknown option or argument: {printable(unknown[0])}", hint(unknown[0], action))
     if action == "run" and not rest:
         raise ClaudeboxError("claudebox run needs a command", "claudebox run -n offline -- make test")
     if action == "shell" and rest:

@@ -10,30 +10,11 @@ import os
 from collections.abc import Sequence
 
 from claudebox.errors import ClaudeboxError
+from claudebox.text import printable
 
 STDIN, STDERR = 0, 2
 RED, YELLOW, BOLD, DIM, PLAIN = "\x1b[1;31m", "\x1b[1;33m", "\x1b[1m", "\x1b[2m", "\x1b[0m"
-SHORT = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
 SEVERITIES = {"info": ("note", DIM), "weakening": ("weakening", YELLOW), "danger": ("danger", RED)}
-
-
-def printable(text: str) -> str:
-    """The text with all that a terminal would obey or hide escaped: control characters, escape
-    sequences, bidi and zero-width characters, and bytes that are not UTF-8 (as `\\xNN`)."""
-    if text.isprintable():
-        return text
-    return "".join(one if one.isprintable() else _escaped(one) for one in text)
-
-
-def _escaped(character: str) -> str:
-    number = ord(character)
-    if character in SHORT:
-        return SHORT[character]
-    if 0xDC80 <= number <= 0xDCFF:
-        number -= 0xDC00  # a byte that Python could not decode
-    if number <= 0xFF:
-        return f"\\x{number:02x}"
-    return f"\\u{number:04x}" if number <= 0xFFFF else f"\\U{number:08x}"
 
 
 def error(problem: ClaudeboxError) -> None:

@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from claudebox import locate, validate
-from claudebox.console import printable
 from claudebox.errors import ClaudeboxError
 from claudebox.model import Layer, Origin
+from claudebox.text import printable
 
 # Strings, not compiled: only an error asks for them.
 AT = r"(.*) \(at (?:line ([0-9]+), column ([0-9]+)|end of document)\)"

@@ -12,7 +12,7 @@ from claudebox.errors import ClaudeboxError
 from claudebox.locating import find_agent, find_program
 from claudebox.model import Host, Kernel, Note, Pin, Profile, Project, System, Tools, User
 from claudebox.probes import remembered
-from claudebox.repository import find_project
+from claudebox.repository import git_tree
 
 ETC = (
     "alternatives", "bash.bashrc", "bashrc", "ca-certificates", "ca-certificates.conf", "crypto-policies",
@@ -70,19 +70,20 @@ def survey(
     spec: AgentSpec,
     user: User,
     environment: Mapping[str, str],
-    ours: str,
-    directory: str,
+    project: Project,
     *,
+    ours: str,
+    code: str,
     keep: bool,
 ) -> Host:
-    """Everything that the plan needs to know. directory: canonical, where the command shall start; keep:
-    whether what was tried may be remembered.
+    """Everything else that the plan needs to know. ours: claudebox's directory; code: where it is installed;
+    keep: whether what was tried may be remembered.
 
     Opens what will be mounted and keeps the descriptors (`Host.pins`). Raises ClaudeboxError.
     """
     roots = (ours, *instance_roots(ours))
-    project, notes = find_project(directory, user, ours)
-    untrusted = (*roots, project.root)
+    written = tuple(os.path.realpath(m.source) for m in profile.mounts if m.access == "rw")
+    untrusted = (*roots, project.root, *written)
     path = environment.get("PATH", "") or process.SYSTEM_PATH
     tools, shadowed = survey_tools(path, untrusted, ours, keep=keep)
     started = git_settings_started(tools, user)
@@ -102,6 +103,7 @@ def survey(
     return Host(
         user=user,
         claudebox_home=ours,
+        code=code,
         system=system,
         kernel=survey_kernel(),
         tools=tools,
@@ -110,7 +112,7 @@ def survey(
         venv=venv_target(project.root),
         resolver=os.path.realpath("/etc/resolv.conf") if os.path.exists("/etc/resolv.conf") else "",
         nix_daemon="",
-        project=project,
+        project=project._replace(git=git_tree(project.root)),
         git_settings=git_settings(started),
         agent=agent,
         first_start=first_start(spec, user),
@@ -119,7 +121,7 @@ def survey(
         submounts=submounts(pins),
         sensitive=tuple((os.path.realpath(f"{user.home}/{where}"), what) for where, what in SECRETS),
         hostname=os.uname().nodename,
-        notes=(*shadowed, *notes),
+        notes=shadowed,
     )
 
 
@@ -273,6 +275,3 @@ def git_settings(started: process.Capture | None) -> tuple[tuple[str, str], ...]
         if key and newline:
             pairs.append((key, value))
     return tuple(pairs)
-
-
-__all__ = ["Project", "survey", "survey_user"]

@@ -55,39 +55,38 @@ def _installed(spec: AgentSpec, found: str, real: str, path: str, untrusted: tup
             raise ClaudeboxError(f"{found} needs node, which was not found", "install node, or the native build")
         grants.append(node)
         command = [node, real]
-    elif first.startswith(b"#!"):
-        raise_for = first[2:].split()[:1]
-        if raise_for and b"env" in raise_for[0] and b"bash" not in first and b" sh" not in first:
-            raise ClaudeboxError(
-                f"{found} is a shim: {first.decode(errors='replace').strip()}", "put the real one on PATH"
-            )
+    elif first.startswith(b"#!") and b"env" in first.split()[0] and first.split()[1:2] not in ([b"bash"], [b"sh"]):
+        shim = first.decode(errors="replace").strip()
+        raise ClaudeboxError(f"{found} is a shim ({shim})", "put the program that it starts on PATH")
     return AgentInstall(
         name=spec.name, command=tuple(command), grants=tuple(grants), version=_version(spec, real), found_at=found
     )
 
 
+def _modules(spec: AgentSpec, real: str) -> tuple[str, str] | None:
+    """The node_modules that npm put the agent into, and the package of it that real lies in."""
+    for name in spec.packages:
+        top, marker, _ = real.partition(f"/node_modules/{name}/")
+        if marker:
+            return f"{top}/node_modules", name
+    return None
+
+
 def _packages(spec: AgentSpec, real: str) -> tuple[str, ...]:
     """The npm packages that the agent consists of, where it was installed by npm."""
-    for name in spec.packages:
-        marker = f"/node_modules/{name}/"
-        if marker in real:
-            modules = real[: real.index(marker)] + "/node_modules"
-            nested = f"{modules}/{name}/node_modules"
-            wanted = [f"{modules}/{p}" for p in spec.packages]
-            return tuple(w for w in wanted if os.path.isdir(w) and not w.startswith(nested))
-    return ()
+    found = _modules(spec, real)
+    wanted = [f"{found[0]}/{package}" for package in spec.packages] if found else []
+    return tuple(path for path in wanted if os.path.isdir(path))
 
 
 def _version(spec: AgentSpec, real: str) -> str:
-    for name in spec.packages:
-        marker = f"/node_modules/{name}/"
-        if marker in real:
-            import json
+    """From the npm package's data, or out of `versions/V` of the native installer; "" if unknown."""
+    if found := _modules(spec, real):
+        import json
 
-            try:
-                with open(real[: real.index(marker)] + marker + "package.json", "rb") as file:
-                    return str(json.load(file).get("version", ""))
-            except (OSError, ValueError):
-                return ""
-    last = real.rpartition("/versions/")[2] if "/versions/" in real else ""
-    return last.split("/")[0]
+        try:
+            with open(f"{found[0]}/{found[1]}/package.json", "rb") as file:
+                return str(json.load(file).get("version", ""))
+        except (OSError, ValueError):
+            return ""
+    return real.rpartition("/versions/")[2].split("/")[0] if "/versions/" in real else ""

@@ -4,8 +4,6 @@ NamedTuples, not dataclasses: twenty dataclasses cost a launch 12 ms. They are m
 and two kinds are told apart by `match`, never by `==`.
 """
 
-from __future__ import annotations
-
 import enum
 from typing import Generic, Literal, NamedTuple, TypeVar
 
@@ -219,6 +217,7 @@ class Host(NamedTuple):
 
     user: User
     claudebox_home: str
+    code: str  # where claudebox itself is installed, canonical
     system: System
     kernel: Kernel
     tools: Tools

@@ -16,10 +16,9 @@ SYSTEM = (
 LATER = "git layouts other than a main working tree come with a later release"
 
 
-def find_project(directory: str, user: User, ours: str) -> tuple[Project, tuple[Note, ...]]:
-    """The project that directory belongs to: the git top level, or the directory itself.
-
-    Raises ClaudeboxError for places that no sandbox may have, and for layouts not handled yet.
+def find_project(directory: str, user: User, ours: str) -> Project:
+    """The project that directory belongs to: the git top level, or the directory itself; git is not read yet,
+    because a killed session's stubs are swept between. Raises ClaudeboxError for places that no sandbox may have.
     """
     notes: tuple[Note, ...] = ()
     found = top_level(directory)
@@ -29,7 +28,7 @@ def find_project(directory: str, user: User, ours: str) -> tuple[Project, tuple[
     top = found or directory
     if why := refused(top, user, ours):
         raise ClaudeboxError(f"{top} cannot be a project: {why}", "start claudebox in a project's own directory")
-    return Project(root=top, directory=directory, git=git_tree(top) if found else None), notes
+    return Project(root=top, directory=directory, git=None, notes=notes)
 
 
 def refused(path: str, user: User, ours: str) -> str:
@@ -61,9 +60,12 @@ def top_level(directory: str) -> str:
         here = os.path.dirname(here)
 
 
-def git_tree(root: str) -> GitTree:
-    """The repository of a main working tree. Raises ClaudeboxError for what its masks could not hold."""
+def git_tree(root: str) -> GitTree | None:
+    """The repository of a main working tree; None where there is none. Raises ClaudeboxError for layouts not
+    handled yet, and for what the masks could not hold."""
     common = f"{root}/.git"
+    if not os.path.lexists(common):
+        return None
     state = os.lstat(common)
     if stat.S_ISLNK(state.st_mode):
         raise ClaudeboxError(f"{common} is a symbolic link", "make it a directory, or clone the repository anew")

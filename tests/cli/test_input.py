@@ -148,3 +148,38 @@ def test_an_error_with_a_closed_output_keeps_its_status(box: Box) -> None:
     done = box.run(["sh", "-c", 'exec "$0" bogus >&-', box.program])
     assert done.status == 125
     assert "Traceback" not in done.stderr and "hint:" in done.stderr
+
+
+HOSTILE = "x\ntouch \x1b[31m$(id)'"
+
+
+@needs("userns", "bwrap", "git")
+def test_no_path_leaves_its_line_in_a_dry_run(box: Box) -> None:
+    """What is pasted must be what was shown: no line break out of a comment, no escape sequence to the terminal."""
+    project = box.home / "code" / HOSTILE
+    box.app.rename(project)
+    for options in ((), ("--json",)):
+        done = box.claudebox(*OFFLINE, "--dry-run", *options, "--", "echo", "\x1b[0m'\n", cwd=project)
+        assert done.status == 0
+        assert "\x1b" not in done.stdout
+        assert not [line for line in done.stdout.splitlines() if line.startswith("touch")]
+    shown = box.claudebox(*OFFLINE, "--dry-run", "--", "true", cwd=project).stdout.splitlines()
+    (line,) = [text for text in shown if text.startswith("  -- ")]
+    words = box.run(["bash", "-c", f"printf '%s\\0' {line}"], cwd=project).stdout.split("\0")
+    assert str(project) in words, "the control: bash reads the quoted path back"
+
+
+@needs("userns", "bwrap", "git")
+def test_a_stub_below_a_hostile_path_is_removed(box: Box) -> None:
+    project = box.home / "code" / HOSTILE
+    box.app.rename(project)
+    assert box.claudebox(*OFFLINE, "--", "test", "-s", ".git/commondir", cwd=project).status == 0, "the control"
+    assert not (project / ".git" / "commondir").exists()
+
+
+def test_no_mount_of_our_own_code_or_into_the_git_directory(box: Box) -> None:
+    code = next(Path(box.program).resolve().parents[1].glob("lib/python3*/site-packages"))
+    refused(box.claudebox(*OFFLINE, "-m", f"{code}:/code:rw", "--", "true"), "claudebox's own code", "ro")
+    hooks = box.app / ".git" / "hooks"
+    refused(box.claudebox(*OFFLINE, "-m", f"{hooks}:/h:rw", "--", "true"), "second path", "leave it out")
+    assert box.claudebox(*OFFLINE, "-m", f"{code}:/code", "--", "test", "-d", "/code/claudebox").status == 0, "control"

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from claudebox import console
 from claudebox.errors import ClaudeboxError
+from claudebox.text import printable
 
 
 @contextmanager
@@ -67,14 +68,14 @@ def until(master: int, end: bytes) -> bytes:
     ],
 )
 def test_printable(text: str, seen: str) -> None:
-    assert console.printable(text) == seen
+    assert printable(text) == seen
 
 
 @given(st.text(st.characters()))
 def test_printable_always(text: str) -> None:
-    seen = console.printable(text)
+    seen = printable(text)
     assert seen.isprintable()
-    assert console.printable(seen) == seen
+    assert printable(seen) == seen
     assert seen == text or not text.isprintable()
 
 
@@ -200,7 +201,7 @@ def test_a_table_without_rows() -> None:
 def test_no_word_of_a_table_is_lost(rows: list[tuple[str, str]]) -> None:
     text = console.laid_out(["x", "y"], rows, 40)
     for first, last in rows:
-        assert console.printable(first).rstrip() in text
+        assert printable(first).rstrip() in text
         for word in last.split():
             assert word in text
 

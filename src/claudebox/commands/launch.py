@@ -14,6 +14,7 @@ from claudebox.plan import build_plan
 from claudebox.profile import effective_profile, load_config
 from claudebox.repository import find_project
 from claudebox.run import instance
+from claudebox.text import printable
 
 
 def perform(request: Request, environment: dict[str, str]) -> int:
@@ -25,8 +26,8 @@ def perform(request: Request, environment: dict[str, str]) -> int:
     instance.check_home(ours)
     ours = os.path.realpath(ours)
     directory = start_directory(request.project)
-    project, _ = find_project(directory, user, ours)
-    check_code(project.root)
+    project = find_project(directory, user, ours)
+    code = check_code(project.root)
     identity = instance.identify(ours, user.uid, project.root)
     here = locked = -1
     if not request.dry_run:
@@ -36,7 +37,7 @@ def perform(request: Request, environment: dict[str, str]) -> int:
     config = load_config(ours, user.home)
     profile = effective_profile(request, config, environment, home=user.home, cwd=directory)
     spec = load_agent(profile.agent.value, f"{ours}/agents")
-    host = survey(profile, spec, user, environment, ours, directory, keep=not request.dry_run)
+    host = survey(profile, spec, user, environment, project, ours=ours, code=code, keep=not request.dry_run)
     plan = build_plan(request, profile, host, spec, identity)
     if request.dry_run:
         return show(plan, as_json=request.json)
@@ -49,7 +50,7 @@ def run(plan: SandboxPlan, pins: dict[str, int], here: int, locked: int) -> int:
 
     weak = [note for note in plan.notes if note.severity != "info"]
     if os.isatty(2):
-        console.say(f"claudebox: {plan.network.tier} · {plan.agent} · {console.printable(plan.project)}")
+        console.say(f"claudebox: {plan.network.tier} · {plan.agent} · {printable(plan.project)}")
     for note in weak:
         console.note(note.severity, note.text)
     status, messages, held = launch(plan, pins, here, locked)
@@ -85,11 +86,12 @@ def start_directory(option: str) -> str:
     return path
 
 
-def check_code(root: str) -> None:
-    """An installation that the sandbox could write would run what it planted, on the host."""
+def check_code(root: str) -> str:
+    """Where claudebox is installed. An installation that the sandbox could write would run what it planted."""
     code = os.path.realpath(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     if code.startswith(root.rstrip("/") + "/"):
         raise ClaudeboxError(
             f"claudebox itself runs from {code}, in the project that the sandbox can write",
             "install a copy: uv tool install CHECKOUT, or pipx install CHECKOUT",
         )
+    return code

@@ -15,7 +15,7 @@ def build_plan(request: Request, profile: Profile, host: Host, spec: AgentSpec, 
     net = network.build(profile, host)
     console = request.action != "run"
     mounts: list[Mount] = filesystem.base_system(host.system)
-    mounts += filesystem.made_files(host, gitconfig(host), network.resolver_text(net))
+    mounts += filesystem.made_files(host, git.config(host.project.git, host.git_settings), network.resolver_text(net))
     mounts += network.mounts(net)
     mounts += filesystem.private(profile.limits.tmp, console)
     mounts += filesystem.own_proc_sys(host.user.uid)
@@ -54,11 +54,6 @@ def build_plan(request: Request, profile: Profile, host: Host, spec: AgentSpec, 
             *environment.hidden(host, mounts),
         ),
     )
-
-
-def gitconfig(host: Host) -> str:
-    """The made /etc/gitconfig of this sandbox."""
-    return git.config(host.project.git, host.git_settings)
 
 
 def grants(mounts: list[Mount]) -> list[Note]:

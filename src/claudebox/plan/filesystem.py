@@ -139,6 +139,10 @@ def check_request(request: MountRequest, pin: Pin, host: Host) -> None:
         raise ClaudeboxError(f"{where}: it contains {ours}", "mount the directories that you need one by one")
     if request.target == request.source and request.source != pin.path and below(root, pin.path):
         raise ClaudeboxError(f"{where}: it is a link to what contains the project", "start claudebox there instead")
+    if request.access == "rw" and (below(pin.path, host.code) or below(host.code, pin.path)):
+        raise ClaudeboxError(f"{where}: it reaches claudebox's own code in {host.code}", "mount it ro")
+    if git != root and below(pin.path, git):
+        raise ClaudeboxError(f"{where}: it would be a second path into the git directory", "leave it out")
     if request.target != pin.path and (below(root, pin.path) or below(git, pin.path)):
         raise ClaudeboxError(
             f"{where}: it contains the project, which would get a second path around its masks",

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from claudebox.model import Bind, SandboxPlan, Symlink, Tmpfs
+from claudebox.text import printable
 
 
 def text(plan: SandboxPlan) -> str:
     """The whole plan in lines: tier, mounts, variables (secrets masked), notes."""
     lines = [
-        f"project    {shown(plan.project)}",
-        f"directory  {shown(plan.directory)}",
-        f"command    {shown(' '.join(plan.command))}",
+        f"project    {printable(plan.project)}",
+        f"directory  {printable(plan.directory)}",
+        f"command    {printable(' '.join(plan.command))}",
         f"instance   {plan.instance.id}",
         f"network    {plan.network.tier} ({plan.network.why.origin})",
         f"isolation  {', '.join(plan.isolation.namespaces)} namespaces; seccomp; no capability",
@@ -19,29 +20,22 @@ def text(plan: SandboxPlan) -> str:
     ]
     for mount in plan.mounts:
         access = mount.access if isinstance(mount, Bind | Tmpfs) else "ro"
-        source = f" <- {shown(mount.source)}" if isinstance(mount, Bind) and mount.source != mount.target else ""
+        source = f" <- {printable(mount.source)}" if isinstance(mount, Bind) and mount.source != mount.target else ""
         if isinstance(mount, Symlink):
-            source = f" -> {shown(mount.to)}"
+            source = f" -> {printable(mount.to)}"
         late = " late" if isinstance(mount, Bind | Tmpfs) and mount.late else ""
         secret = f"  !! {mount.sensitive}" if isinstance(mount, Bind) and mount.sensitive else ""
         kind = type(mount).__name__.lower()
-        what = f"  {access} {kind:9}{late:5} {shown(mount.target)}{source}"
-        lines.append(f"{what}  ({mount.why.reason}; {mount.why.origin}){secret}")
+        what = f"  {access} {kind:9}{late:5} {printable(mount.target)}{source}"
+        lines.append(f"{what}  ({printable(mount.why.reason)}; {printable(str(mount.why.origin))}){secret}")
     lines += ["", "environment"]
     for variable in plan.environment:
-        value = "***" if variable.secret else shown(variable.value)
-        lines.append(f"  {variable.name}={value}  ({variable.why.reason}; {variable.why.origin})")
+        value = "***" if variable.secret else printable(variable.value)
+        lines.append(f"  {variable.name}={value}  ({variable.why.reason}; {printable(str(variable.why.origin))})")
     if plan.stubs:
         lines += ["", "made on the host for the time of the session"]
-        lines += [f"  {shown(stub.path)}  ({stub.why.reason})" for stub in plan.stubs]
+        lines += [f"  {printable(stub.path)}  ({stub.why.reason})" for stub in plan.stubs]
     if plan.notes:
         lines += ["", "notes"]
-        lines += [f"  {note.severity}: {shown(note.text)}" for note in plan.notes]
+        lines += [f"  {note.severity}: {printable(note.text)}" for note in plan.notes]
     return "\n".join(lines) + "\n"
-
-
-def shown(value: str) -> str:
-    """Text from hostile places, with control characters and lone surrogates escaped."""
-    if value.isprintable():
-        return value
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in value)

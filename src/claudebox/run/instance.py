@@ -10,12 +10,15 @@ from claudebox import descriptors
 from claudebox.errors import ClaudeboxError
 from claudebox.model import Instance, Stub
 
+STUBS = "stubs.json"
+ESCAPE = "surrogateescape"  # bytes that are not UTF-8, as Python and JSON carry them
+
 
 def identify(ours: str, uid: int, root: str) -> Instance:
     """The instance of a project; nothing is made or read."""
     import hashlib
 
-    name = hashlib.sha256(f"{uid}:{root}".encode(errors="surrogateescape")).hexdigest()[:16]
+    name = hashlib.sha256(f"{uid}:{root}".encode(errors=ESCAPE)).hexdigest()[:16]
     return Instance(id=name, root=root, directory=f"{ours}/instances/{name}")
 
 
@@ -49,7 +52,7 @@ def open_directory(instance: Instance, ours: str) -> int:
         for name in ("home", "locks", "sessions", "aside"):
             os.close(descriptors.make_directory(here, name))
         if descriptors.read_file(here, "root", 1 << 16) is None:
-            descriptors.replace_file(here, "root", instance.root.encode(errors="surrogateescape"))
+            descriptors.replace_file(here, "root", instance.root.encode(errors=ESCAPE))
     except OSError as error:
         raise ClaudeboxError(f"cannot use {instance.directory}: {error.strerror}", "free space, or repair it") from None
     return descriptors.high(here)
@@ -75,15 +78,15 @@ def lock(here: int) -> int:
 
 
 def sweep(here: int) -> None:
-    """Remove the stubs that a killed launch left, by its record. Called with the lock held."""
-    record = descriptors.read_file(here, "stubs", 1 << 20)
+    """Remove the stubs of a launch, ended or killed, by its record. Called with the lock held."""
+    record = descriptors.read_file(here, STUBS, 1 << 20)
     if record is None:
         return
-    for line in reversed(record.decode(errors="surrogateescape").split("\0")):
-        path, tab, content = line.partition("\n")
-        if path:
-            remove_stub(path, content if tab else None)
-    os.unlink("stubs", dir_fd=here)
+    import json
+
+    for stub in reversed(json.loads(record)):
+        remove_stub(stub["path"], stub["content"])
+    os.unlink(STUBS, dir_fd=here)
 
 
 def remove_stub(path: str, content: str | None) -> None:
@@ -97,7 +100,7 @@ def remove_stub(path: str, content: str | None) -> None:
         if content is None:
             os.rmdir(name, dir_fd=parent)
             return
-        same = descriptors.read_file(parent, name, 1 << 12) == content.encode(errors="surrogateescape")
+        same = descriptors.read_file(parent, name, 1 << 12) == content.encode(errors=ESCAPE)
         if same and os.stat(name, dir_fd=parent, follow_symlinks=False).st_nlink == 1:
             os.unlink(name, dir_fd=parent)
     except OSError:
@@ -108,9 +111,11 @@ def remove_stub(path: str, content: str | None) -> None:
 
 def record_stubs(here: int, stubs: list[Stub]) -> None:
     """Write down what will be made, before it is made. Raises ClaudeboxError (a full disk)."""
-    lines = [s.path + ("" if s.content is None else "\n" + s.content.decode(errors="surrogateescape")) for s in stubs]
+    import json
+
+    made = [{"path": s.path, "content": None if s.content is None else s.content.decode(errors=ESCAPE)} for s in stubs]
     try:
-        descriptors.replace_file(here, "stubs", "\0".join(lines).encode(errors="surrogateescape"))
+        descriptors.replace_file(here, STUBS, json.dumps(made).encode())
     except OSError as error:
         raise ClaudeboxError(f"cannot record what the launch makes: {error.strerror}", "free some space") from None
 

@@ -22,6 +22,13 @@ def checked(result: int, what: str) -> int:
     return result
 
 
+def _close(number: int) -> None:
+    try:
+        os.close(number)
+    except OSError:
+        pass  # the descriptor of the listing itself
+
+
 def in_mount_namespace(pid: int, group: int, work: Callable[[], None]) -> None:
     """Run work in the mount namespace of pid, with the rights of its owner, in a fork of ours.
 
@@ -34,6 +41,10 @@ def in_mount_namespace(pid: int, group: int, work: Callable[[], None]) -> None:
         message = b"?"
         try:
             os.setpgid(0, group)
+            # Not the lifeline: while a copy of it is open, our death would be no end of file to the guard.
+            for number in map(int, os.listdir("/proc/self/fd")):
+                if number > 2 and number != writer:
+                    _close(number)
             mnt = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
             owner = fcntl.ioctl(mnt, NS_GET_USERNS)
             checked(LIBC.setns(owner, CLONE_NEWUSER), "entering the user namespace")

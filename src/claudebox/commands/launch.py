@@ -53,9 +53,7 @@ def run(plan: SandboxPlan, pins: dict[str, int], here: int, locked: int) -> int:
         console.say(f"claudebox: {plan.network.tier} · {plan.agent} · {printable(plan.project)}")
     for note in weak:
         console.note(note.severity, note.text)
-    status, messages, held = launch(plan, pins, here, locked)
-    for message in messages:
-        console.warn(message)
+    status, held = launch(plan, pins, here, locked)
     if status == 130 and held:
         # As if the terminal had told our group too: a shell loop and a pipeline end on one Ctrl-C.
         signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -6,7 +6,7 @@ import os
 import signal
 from contextlib import ExitStack
 
-from claudebox import descriptors, process
+from claudebox import console, descriptors, process
 from claudebox.errors import ClaudeboxError
 from claudebox.model import File, SandboxPlan
 from claudebox.render import bwrap
@@ -20,8 +20,8 @@ GATE, READY, OPTIONS, STATUS = 3, 4, 5, 6  # the gate's shell takes one-digit de
 TOKEN = b"go\n"
 
 
-def launch(plan: SandboxPlan, pins: dict[str, int], here: int, locked: int) -> tuple[int, list[str], bool]:
-    """Start the sandbox, supervise it, leave nothing: the exit status, messages, and whether it had the terminal.
+def launch(plan: SandboxPlan, pins: dict[str, int], here: int, locked: int) -> tuple[int, bool]:
+    """Start the sandbox, supervise it, leave nothing: the exit status, and whether it had the terminal.
 
     pins: source → descriptor, from the survey; here: the instance's directory; locked: its lock, held.
     Raises ClaudeboxError when anything of the plan cannot be enforced; then the command never ran.
@@ -32,7 +32,8 @@ def launch(plan: SandboxPlan, pins: dict[str, int], here: int, locked: int) -> t
         leaving.callback(os.close, locked)
         home = descriptors.high(os.open("home", descriptors.DIRECTORY, dir_fd=here))
         pins = {**pins, f"{plan.instance.directory}/home": home}
-        said = home_files.clear_way(plan, here, home)
+        for moved in home_files.clear_way(plan, here, home):
+            console.warn(moved)
         prepare(plan, here, leaving)  # 4: stubs, each recorded before it is made
         home_files.write_files(plan, home)
         watch = guard.start_guard(plan.tools.sh)  # 5: the guard, then bwrap into its group
@@ -46,7 +47,7 @@ def launch(plan: SandboxPlan, pins: dict[str, int], here: int, locked: int) -> t
         if number := supervise.before_token(signals):
             ended.now()
             os.waitpid(sandbox.outer, 0)
-            return 128 + number, said, False
+            return 128 + number, False
         if terminal.ours():  # 11: the only lines that let the agent run
             supervision.hand_over()
         try:
@@ -55,7 +56,8 @@ def launch(plan: SandboxPlan, pins: dict[str, int], here: int, locked: int) -> t
             pass  # it was killed meanwhile: its status says so
         status = supervision.run(roots)  # 12
         terminal.restore(watch.pid)
-        return status, said + supervision.messages, terminal.held
+        supervision.show()
+        return status, terminal.held
 
 
 class _Once:

@@ -8,9 +8,10 @@ import select
 import signal
 import struct
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
-from claudebox import mountinfo
+from claudebox import console, mountinfo
 from claudebox.model import SandboxPlan
 from claudebox.run import mounts
 from claudebox.run.guard import Guard
@@ -65,35 +66,66 @@ def before_token(descriptor: int) -> int:
 
 
 class Supervision:
-    """The state of the loop: what was said, when the sandbox will be killed, how it ended."""
+    """The state of the loop: what it watches, what is to be said, when the sandbox is killed, how it ended."""
 
     def __init__(self, plan: SandboxPlan, sandbox: Sandbox, terminal: Terminal, signals: int) -> None:
         self.plan, self.sandbox, self.terminal, self.signals = plan, sandbox, terminal, signals
         self.deadline: float | None = None
         self.status: int | None = None
         self.hung_up = False
-        self.messages: list[str] = []
+        self.unsaid: list[str] = []
+        self.record: Callable[[str], None] = _nowhere  # a message for the session's record
+        self.poll = select.poll()
+        self.acts: dict[int, Callable[[], None]] = {}
+        self.watch(signals, select.POLLIN, self.take_signals)
         # opened before the mounts are compared with the plan: what changes from now on wakes the loop
         self.mountinfo = os.open(f"/proc/{sandbox.init}/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
         os.read(self.mountinfo, 1 << 16)
 
+    def watch(self, descriptor: int, events: int, act: Callable[[], None]) -> None:
+        """Have act called whenever one of events (poll(2)) is there on descriptor; before `run`, or in an act."""
+        self.acts[descriptor] = act
+        self.poll.register(descriptor, events)
+
+    def unwatch(self, descriptor: int) -> None:
+        """No longer watch descriptor; its owner closes it."""
+        if self.acts.pop(descriptor, None) is not None:
+            self.poll.unregister(descriptor)
+
+    def say(self, text: str) -> None:
+        """A message for the user: into the session's record, and shown as soon as the terminal is ours to write to."""
+        self.record(text)
+        self.unsaid.append(text)
+        if not self.terminal.held:
+            self.show()
+
+    def show(self) -> None:
+        """Print what could not be said while the agent held the terminal."""
+        while self.unsaid:
+            console.warn(self.unsaid.pop(0))
+
     def run(self, roots: dict[str, tuple[str, str]]) -> int:
         """Supervise until bwrap's outer process has ended; its status as a shell counts."""
-        poll = select.poll()
-        poll.register(self.signals, select.POLLIN)
-        poll.register(self.mountinfo, select.POLLPRI)
+        self.watch(self.mountinfo, select.POLLPRI, lambda: self.check_mounts(roots))
         while self.status is None:
             left = None if self.deadline is None else max(0, round((self.deadline - time.monotonic()) * 1000))
-            ready = poll.poll(left)
+            ready = self.poll.poll(left)
             if self.deadline is not None and time.monotonic() >= self.deadline:
                 self.kill()
             for descriptor, _ in ready:
-                if descriptor == self.signals:
-                    while (arrived := next_signal(self.signals)) is not None and self.status is None:
-                        self.signal(*arrived)
-                elif not self.mounts_stand(roots):
-                    poll.unregister(self.mountinfo)
+                if act := self.acts.get(descriptor):  # an act before it may have ended the watch
+                    act()
         return self.status
+
+    def take_signals(self) -> None:
+        """Act on the signals that have arrived."""
+        while self.status is None and (arrived := next_signal(self.signals)) is not None:
+            self.signal(*arrived)
+
+    def check_mounts(self, roots: dict[str, tuple[str, str]]) -> None:
+        """The sandbox's mounts changed, or it is gone: then there is nothing left to watch."""
+        if not self.mounts_stand(roots):
+            self.unwatch(self.mountinfo)
 
     def mounts_stand(self, roots: dict[str, tuple[str, str]]) -> bool:
         """Whether the sandbox's mounts are still the plan's; a mount that the host detached ends the session."""
@@ -104,7 +136,7 @@ class Supervision:
         gone = [t for t in mounts.differences(self.plan, entries, roots) if t.endswith(("not mounted", "writable"))]
         if not entries or not gone:
             return bool(entries)
-        self.messages.append(f"the host detached a mount of the sandbox, so it was ended: {'; '.join(gone)}")
+        self.say(f"the host detached a mount of the sandbox, so it was ended: {'; '.join(gone)}")
         self.kill()
         return False
 
@@ -162,6 +194,7 @@ class Supervision:
         else:
             if terminal.foreground() == group:
                 terminal.restore(group)
+            self.show()
             _stop_self()
             if terminal.ours():
                 self.hand_over()
@@ -172,6 +205,10 @@ class Supervision:
         self.terminal.save()
         self.terminal.held = True
         self.terminal.give(self.sandbox.guard.pid)
+
+
+def _nowhere(_: str) -> None:
+    pass
 
 
 def _changed(pid: int) -> os.waitid_result | None:

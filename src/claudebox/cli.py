@@ -6,12 +6,15 @@ import argparse
 import os
 import sys
 
-from claudebox import __version__, console
+from claudebox import __version__, arguments, console
 from claudebox.errors import FAILED, ClaudeboxError
 from claudebox.model import Action, Request
 from claudebox.text import printable
 
 COMMANDS = ("run", "shell")
+# The other commands: (the module of commands/, what --help says). The module, imported only when the command is
+# typed, has a function of the command's name: (the words behind it, the environment) → the exit status.
+OTHERS: dict[str, tuple[str, str]] = {}
 LATER = ("use", "network", "doctor", "ps", "stop", "instance", "profile", "auth", "completion")
 
 USAGE = """claudebox [OPTIONS] [-- AGENT_ARGS...]
@@ -28,21 +31,10 @@ A value on -e NAME=VALUE shows in the host's own `ps`: prefer -e NAME, which tak
 Exit status: the command's own; 128 + n when signal n ended it; 125 when claudebox itself failed."""
 
 
-class Parser(argparse.ArgumentParser):
-    """argparse with our errors: one sentence, one hint, status 125."""
-
-    def error(self, message: str) -> None:  # type: ignore[override]
-        """Raise instead of exiting."""
-        raise ClaudeboxError(message, "claudebox --help")
-
-
-def parser() -> Parser:
+def parser() -> arguments.Parser:
     """The parser of the three launching commands."""
-
-    def layout(prog: str) -> argparse.HelpFormatter:  # a fixed width: the default imports shutil
-        return argparse.RawDescriptionHelpFormatter(prog, max_help_position=32, width=110)
-
-    made = Parser(prog="claudebox", usage=USAGE, epilog=EXAMPLES, formatter_class=layout, allow_abbrev=False)
+    others = "".join(f"  claudebox {name:<28}{says}\n" for name, (_, says) in OTHERS.items())
+    made = arguments.make("claudebox", USAGE, (f"other commands:\n{others}\n" if others else "") + EXAMPLES)
     add = made.add_argument
     add("-n", "--network", metavar="TIER", default="", help="offline, or full; the others come with a later release")
     add(
@@ -120,13 +112,25 @@ def hint(unknown: str, action: Action) -> str:
     from claudebox.agents import agent_names, load_agent
     from claudebox.nearest import nearest
 
-    known = [s for a in parser()._actions for s in a.option_strings if a.help != argparse.SUPPRESS]
     if action == "agent" and unknown.startswith("-"):
         name = unknown.partition("=")[0]
         if any(name in load_agent(agent, "").own_options for agent in agent_names("")):
             return f"it is the agent's: put it behind --, as in claudebox -- {name}"
-    near = nearest(unknown, [*known, *COMMANDS])
+    near = nearest(unknown, [*arguments.options(parser()), *COMMANDS, *OTHERS])
     return f"did you mean {near}?" if near else "claudebox --help"
+
+
+def perform(argv: list[str], environment: dict[str, str]) -> int:
+    """Do what was typed; the exit status. Raises ClaudeboxError."""
+    if argv and argv[0] in OTHERS:
+        from importlib import import_module
+
+        module = import_module(f"claudebox.commands.{OTHERS[argv[0]][0]}")
+        status: int = getattr(module, argv[0])(argv[1:], environment)
+        return status
+    from claudebox.commands import launch
+
+    return launch.perform(request(argv), environment)
 
 
 def prepare() -> None:
@@ -149,9 +153,7 @@ def main() -> None:
     """The console script."""
     prepare()
     try:
-        from claudebox.commands.launch import perform
-
-        status = perform(request(sys.argv[1:]), dict(os.environ))
+        status = perform(sys.argv[1:], dict(os.environ))
     except ClaudeboxError as problem:
         console.error(problem)
         status = problem.exit_code

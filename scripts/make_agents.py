@@ -20,7 +20,9 @@ HEAD = '''"""The built-in agents as values: made by scripts/make_agents.py from 
 
 from __future__ import annotations
 
-from typing import Any
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 # Constants, in the order of AgentSpec's fields: compiled, they cost a launch nothing.
 AGENTS: dict[str, tuple[Any, ...]] = '''

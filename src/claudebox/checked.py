@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 import stat
-from contextlib import ExitStack
 
 from claudebox.errors import ClaudeboxError
+from claudebox.leaving import Leaving
 
 LARGEST = 1 << 20
 HOPS = 40  # as the kernel
@@ -24,7 +24,7 @@ def read_checked(path: str) -> tuple[bytes, os.stat_result] | None:
     None where the file does not exist. Whatever lies above its directory is the caller's to judge.
     """
     directory, name = os.path.split(path)
-    with ExitStack() as opened:
+    with Leaving() as opened:
         try:
             above = _open(opened, directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             _judge(os.fstat(above), directory)
@@ -46,13 +46,13 @@ def read_checked(path: str) -> tuple[bytes, os.stat_result] | None:
     return content, status
 
 
-def _open(opened: ExitStack, path: str, flags: int, above: int | None = None) -> int:
+def _open(opened: Leaving, path: str, flags: int, above: int | None = None) -> int:
     descriptor = os.open(path, flags, dir_fd=above)
     opened.callback(os.close, descriptor)
     return descriptor
 
 
-def _walk(opened: ExitStack, here: int, place: str, name: str) -> tuple[int, str]:
+def _walk(opened: Leaving, here: int, place: str, name: str) -> tuple[int, str]:
     """Follows links by hand, judging each step; the last descriptor and its path."""
     names, hops = [name], 0
     while names:

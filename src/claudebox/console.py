@@ -7,10 +7,13 @@ obeys what it is shown. Nothing here fails when stderr is closed or its reader i
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 
 from claudebox.errors import ClaudeboxError
 from claudebox.text import printable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 STDIN, STDERR = 0, 2
 RED, YELLOW, BOLD, DIM, PLAIN = "\x1b[1;31m", "\x1b[1;33m", "\x1b[1m", "\x1b[2m", "\x1b[0m"

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from claudebox import locate, validate
 from claudebox.errors import ClaudeboxError
-from claudebox.model import Layer, Origin
+from claudebox.model import Origin
 from claudebox.text import printable
 
 # Strings, not compiled: only an error asks for them.
@@ -25,7 +25,7 @@ class Loaded(NamedTuple):
     """A profile or config.toml that was found right. shown: its name in messages and origins."""
 
     shown: str
-    layer: Layer
+    layer: int
     document: dict[str, Any]
     text: str
     places: dict[locate.Path, locate.Place]
@@ -50,7 +50,7 @@ class Positioned(NamedTuple):
         return f"{self.shown}:{self.line}:{self.column}: {printable(self.text)}"
 
 
-def load(files: Iterable[tuple[str, Layer, bytes]]) -> tuple[Loaded, ...]:
+def load(files: Iterable[tuple[str, int, bytes]]) -> tuple[Loaded, ...]:
     """Files as (shown, layer, bytes) → their documents. Raises one error about all of them."""
     loaded: list[Loaded] = []
     wrong: list[Positioned] = []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pwd
-from collections.abc import Mapping
 
 from claudebox import descriptors, process
 from claudebox.agents import AgentSpec
@@ -13,6 +12,10 @@ from claudebox.locating import find_agent, find_program
 from claudebox.model import Host, Kernel, Note, Pin, Profile, Project, System, Tools, User
 from claudebox.probes import remembered
 from claudebox.repository import git_tree
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 ETC = (
     "alternatives", "bash.bashrc", "bashrc", "ca-certificates", "ca-certificates.conf", "crypto-policies",
@@ -105,7 +108,7 @@ def survey(
         claudebox_home=ours,
         code=code,
         system=system,
-        kernel=survey_kernel(),
+        kernel=survey_kernel(profile.tier.value),
         tools=tools,
         environment=tuple(environment.items()),
         path=tuple((e, os.path.realpath(e)) for e in path.split(":") if e.startswith("/") and os.path.isdir(e)),
@@ -164,15 +167,18 @@ def bwrap_version(bwrap: str) -> str:
     return words[-1].decode(errors="replace") if words else ""
 
 
-def survey_kernel() -> Kernel:
-    """Release, machine and Landlock's ABI of the running kernel."""
-    from claudebox.run.landlock import landlock_abi
-
+def survey_kernel(tier: str) -> Kernel:
+    """Release and machine of the running kernel, and Landlock's ABI where the tier uses it."""
     uname = os.uname()
     release = tuple(int(n) for n in uname.release.split("-")[0].split(".")[:2] if n.isdigit())
     if release < (5, 12):
         raise ClaudeboxError(f"Linux {uname.release} cannot mount through descriptors", "Linux 5.12 or newer is needed")
-    return Kernel(release=uname.release, machine=uname.machine, landlock_abi=landlock_abi())
+    abi = 0
+    if tier == "full":
+        from claudebox.run.landlock import landlock_abi
+
+        abi = landlock_abi()
+    return Kernel(release=uname.release, machine=uname.machine, landlock_abi=abi)
 
 
 def survey_system() -> System:

@@ -4,18 +4,25 @@ NamedTuples, not dataclasses: twenty dataclasses cost a launch 12 ms. They are m
 and two kinds are told apart by `match`, never by `==`.
 """
 
-import enum
-from typing import Generic, Literal, NamedTuple, TypeVar
+from __future__ import annotations
 
-Tier = Literal["offline", "allowlist", "internet-only", "full"]
-Access = Literal["ro", "rw"]
-Severity = Literal["info", "weakening", "danger"]
-Action = Literal["agent", "run", "shell"]
+from claudebox.record import Generic, NamedTuple, TypeVar
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Literal
+
+    Tier = Literal["offline", "allowlist", "internet-only", "full"]
+    Access = Literal["ro", "rw"]
+    Severity = Literal["info", "weakening", "danger"]
+    Action = Literal["agent", "run", "shell"]
+else:
+    Tier = Access = Severity = Action = str
 
 T = TypeVar("T")
 
 
-class Layer(enum.IntEnum):
+class Layer:
     """Who may ask for a value; a later layer wins. Nothing that a sandbox can write is one."""
 
     BUILTIN = 0
@@ -24,16 +31,17 @@ class Layer(enum.IntEnum):
     REMEMBERED = 3
     ENVIRONMENT = 4
     COMMAND_LINE = 5
+    NAMES = ("builtin", "config", "profile", "remembered", "environment", "command line")
 
 
 class Origin(NamedTuple):
     """Where a value comes from: the layer, and `FILE:LINE`, the variable or the option."""
 
-    layer: Layer
+    layer: int
     where: str = ""
 
     def __str__(self) -> str:
-        return self.where or self.layer.name.lower().replace("_", " ")
+        return self.where or Layer.NAMES[self.layer]
 
 
 BUILTIN = Origin(Layer.BUILTIN)
@@ -171,7 +179,8 @@ class System(NamedTuple):
 
 
 class Kernel(NamedTuple):
-    """What the running kernel gives. landlock_abi: 0 without Landlock; machine: as uname(2) says."""
+    """What the running kernel gives. landlock_abi: 0 without Landlock, and where the
+    tier does not ask for it; machine: as uname(2) says."""
 
     release: str
     machine: str

@@ -6,10 +6,13 @@ posix_spawn(3) throughout: importing subprocess costs a launch 5 ms, and a spawn
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 from claudebox.errors import ClaudeboxError
+from claudebox.record import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 LOWEST = 10  # our descriptors stay above it, so that 3..9 are free as numbers in a child
 

@@ -6,14 +6,16 @@ config.toml nothing is imported here but the table: the rest costs milliseconds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
-
 from claudebox import schema
 from claudebox.errors import ClaudeboxError
 from claudebox.model import BUILTIN, Layer, Limits, MountRequest, Origin, Profile, Request, Setting
+from claudebox.record import NamedTuple, TypeVar
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
     from claudebox.document import Loaded
 
 T = TypeVar("T")

@@ -6,25 +6,29 @@ config.toml takes its defaults from here for next to nothing.
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from claudebox.record import NamedTuple
 
-Kind = Literal[
-    "text",  # any string
-    "name",  # of an agent
-    "names",  # of profiles
-    "choice",  # one of `values`
-    "flag",
-    "count",  # a whole number, 1 or more
-    "size",  # bytes: 2G, 512M
-    "memory",  # bytes, or a percentage of the machine's
-    "source",  # a path of the host, absolute or from ~
-    "target",  # a path in the sandbox, absolute or from ~
-    "variables",  # names and patterns of variables
-    "assignments",  # a table of variables
-    "strings",
-    "ports",
-    "rules",  # names of hosts, or tables about them
-]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Literal
+
+    Kind = Literal[
+        "text",  # any string
+        "name",  # of an agent
+        "names",  # of profiles
+        "choice",  # one of `values`
+        "flag",
+        "count",  # a whole number, 1 or more
+        "size",  # bytes: 2G, 512M
+        "memory",  # bytes, or a percentage of the machine's
+        "source",  # a path of the host, absolute or from ~
+        "target",  # a path in the sandbox, absolute or from ~
+        "variables",  # names and patterns of variables
+        "assignments",  # a table of variables
+        "strings",
+        "ports",
+        "rules",  # names of hosts, or tables about them
+    ]
 
 
 class Key(NamedTuple):

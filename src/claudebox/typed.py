@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
-
 from claudebox.errors import ClaudeboxError
+from claudebox.record import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Literal
 
 DASHES = str.maketrans("-.", "__")
 UNITS = {"K": 10, "M": 20, "G": 30, "T": 40}

@@ -31,7 +31,7 @@ LAYERS = (
 )
 NAMED = frozenset().union(*LAYERS)
 
-ONLY = {"__init__": set(), "errors": {"__init__"}, "model": {"__init__", "errors"}}
+ONLY = {"__init__": set(), "errors": {"__init__"}, "model": {"__init__", "errors", "record"}}
 
 APART = {"plan": "render", "render": "plan"}
 PURE = {"plan", "render"}

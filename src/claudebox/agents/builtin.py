@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 
 # Constants, in the order of AgentSpec's fields: compiled, they cost a launch nothing.
 AGENTS: dict[str, tuple[Any, ...]] = {

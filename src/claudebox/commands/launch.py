@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 
 from claudebox import console
 from claudebox.agents import load_agent
@@ -14,6 +13,7 @@ from claudebox.plan import build_plan
 from claudebox.profile import effective_profile, load_config
 from claudebox.repository import find_project
 from claudebox.run import instance
+from claudebox.signals import signal
 from claudebox.text import printable
 
 

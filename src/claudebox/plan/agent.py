@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from claudebox.agents import AgentSpec
 from claudebox.errors import ClaudeboxError
+from claudebox.jsontext import json_text
 from claudebox.model import HomeFile, Host, Note, Profile, Request, Why
 
 
@@ -28,13 +29,6 @@ def home_files(host: Host, spec: AgentSpec) -> list[HomeFile]:
     text = "{" + ", ".join(f"{json_text(key)}: {value}" for key, value in answers.items()) + "}\n"
     why = Why("what a first start asks, as it was answered on the host")
     return [HomeFile(path=spec.first_start_file, content=text.encode(errors="replace"), why=why)]
-
-
-def json_text(value: str | bool | int) -> str:
-    """A scalar as JSON; importing json for it would cost a launch 2 ms."""
-    if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    return str(value).lower()
 
 
 def notes(profile: Profile, host: Host, spec: AgentSpec) -> list[Note]:

@@ -6,12 +6,14 @@ number; without it the names stand there as `<fd:NAME>`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import assert_never
-
 from claudebox.model import Bind, Dev, Directory, File, Mount, Proc, SandboxPlan, Symlink, Tmpfs, is_late
+from claudebox.record import assert_never
 
-Descriptor = Callable[[str], str]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Descriptor = Callable[[str], str]
 
 # Says that it is there, waits for a word (an end of file is none), and starts the command only where it
 # should: bwrap itself starts in /, because a working directory at or below a late mount would bypass it.

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import signal
-from typing import NamedTuple
 
 from claudebox import process
+from claudebox.record import NamedTuple
+from claudebox.signals import signal
 
 
 class Guard(NamedTuple):

@@ -9,7 +9,7 @@ import time
 from claudebox import descriptors
 from claudebox.errors import ClaudeboxError
 from claudebox.model import Bind, SandboxPlan, Tmpfs
-from claudebox.run import mounts
+from claudebox.run.points import holder as holder_of
 
 
 def clear_way(plan: SandboxPlan, here: int, home: int) -> list[str]:
@@ -20,7 +20,7 @@ def clear_way(plan: SandboxPlan, here: int, home: int) -> list[str]:
     """
     said = []
     for mount in plan.mounts:
-        holder = mounts.holder(plan, mount)
+        holder = holder_of(plan, mount)
         if not isinstance(mount, Bind | Tmpfs) or not mount.late or holder is None or holder.target != plan.home:
             continue
         if isinstance(mount, Bind) and (mount.inside or mount.submount):

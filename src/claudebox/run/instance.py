@@ -7,7 +7,9 @@ import os
 import stat
 
 from claudebox import descriptors
+from claudebox.digest import sha256
 from claudebox.errors import ClaudeboxError
+from claudebox.jsontext import json_text
 from claudebox.model import Instance, Stub
 
 STUBS = "stubs.json"
@@ -16,9 +18,7 @@ ESCAPE = "surrogateescape"  # bytes that are not UTF-8, as Python and JSON carry
 
 def identify(ours: str, uid: int, root: str) -> Instance:
     """The instance of a project; nothing is made or read."""
-    import hashlib
-
-    name = hashlib.sha256(f"{uid}:{root}".encode(errors=ESCAPE)).hexdigest()[:16]
+    name = sha256(f"{uid}:{root}".encode(errors=ESCAPE)).hexdigest()[:16]
     return Instance(id=name, root=root, directory=f"{ours}/instances/{name}")
 
 
@@ -89,6 +89,13 @@ def sweep(here: int) -> None:
     os.unlink(STUBS, dir_fd=here)
 
 
+def remove_stubs(here: int, stubs: list[Stub]) -> None:
+    """Remove what this launch recorded, and then the record. As `sweep`, without reading it."""
+    for stub in reversed(stubs):
+        remove_stub(stub.path, None if stub.content is None else stub.content.decode(errors=ESCAPE))
+    os.unlink(STUBS, dir_fd=here)
+
+
 def remove_stub(path: str, content: str | None) -> None:
     """Unlink what we made, if it is still that: an empty directory, or a file with our text and one name."""
     try:
@@ -111,11 +118,10 @@ def remove_stub(path: str, content: str | None) -> None:
 
 def record_stubs(here: int, stubs: list[Stub]) -> None:
     """Write down what will be made, before it is made. Raises ClaudeboxError (a full disk)."""
-    import json
-
-    made = [{"path": s.path, "content": None if s.content is None else s.content.decode(errors=ESCAPE)} for s in stubs]
+    texts = [(s.path, None if s.content is None else s.content.decode(errors=ESCAPE)) for s in stubs]
+    rows = ",\n ".join(f'{{"path": {json_text(path)}, "content": {json_text(content)}}}' for path, content in texts)
     try:
-        descriptors.replace_file(here, STUBS, json.dumps(made).encode())
+        descriptors.replace_file(here, STUBS, f"[{rows}]\n".encode())
     except OSError as error:
         raise ClaudeboxError(f"cannot record what the launch makes: {error.strerror}", "free some space") from None
 

@@ -16,9 +16,12 @@ import _thread
 import ctypes
 import os
 import struct
-from collections.abc import Callable
 
 from claudebox.errors import ClaudeboxError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SCOPES_ABI = 6  # the first with scopes
 

@@ -9,48 +9,16 @@ import struct
 
 from claudebox import descriptors
 from claudebox.errors import ClaudeboxError
-from claudebox.model import Bind, Dev, Mount, Proc, SandboxPlan, Stub, Tmpfs, Why, is_late
+from claudebox.model import Bind, Dev, Mount, Proc, SandboxPlan, Tmpfs, is_late
 from claudebox.mountinfo import Entry, read
 from claudebox.run.namespaces import LIBC, checked, in_mount_namespace
+from claudebox.run.points import holder
 
 OPEN_TREE, MOVE_MOUNT, FSOPEN, FSCONFIG, FSMOUNT, MOUNT_SETATTR = 428, 429, 430, 431, 432, 442
 CLONE, RECURSIVE, EMPTY_PATH, CLOEXEC = 1, 0x8000, 0x1000, os.O_CLOEXEC
 FROM_EMPTY, TO_EMPTY = 0x04, 0x40
 READ_ONLY, NO_SUID, NO_DEV = 1, 2, 4
 STAGING = "/run/s"
-
-
-def points(plan: SandboxPlan) -> list[Stub]:
-    """The mount points that are missing on the host's side, in the home or the project, parents first."""
-    needed: dict[str, Stub] = {}
-    for mount in plan.mounts:
-        if not is_late(mount) or (isinstance(mount, Bind) and (mount.inside or mount.submount)):
-            continue
-        on = holder(plan, mount)
-        if not isinstance(on, Bind):
-            continue  # in a tmpfs of the sandbox: made there
-        names = descriptors.parts(mount.target[len(on.target.rstrip("/")) :])
-        here = on.source
-        for index, name in enumerate(names):
-            here = f"{here}/{name}"
-            if here in needed or os.path.lexists(here):
-                continue
-            last = index == len(names) - 1
-            file = last and isinstance(mount, Bind) and not os.path.isdir(mount.source)
-            needed[here] = Stub(path=here, content=b"" if file else None, why=Why("a mount point"))
-    return list(needed.values())
-
-
-def holder(plan: SandboxPlan, mount: Mount) -> Bind | Tmpfs | None:
-    """The mount on whose file system the mount point of another one lies."""
-    found: Bind | Tmpfs | None = None
-    for other in plan.mounts:
-        if other is mount or not isinstance(other, Bind | Tmpfs):
-            continue
-        around = mount.target.startswith(other.target.rstrip("/") + "/")
-        if around and (found is None or len(other.target) >= len(found.target)):
-            found = other
-    return found
 
 
 def make(plan: SandboxPlan, pid: int, group: int) -> None:
@@ -195,8 +163,8 @@ def _mount_id(fd: int) -> int:
         return next((int(line.split()[1]) for line in file if line.startswith("mnt_id:")), -1)
 
 
-def verify(plan: SandboxPlan, pid: int, pins: dict[str, int]) -> None:
+def verify(plan: SandboxPlan, pid: int, roots: dict[str, tuple[str, str]]) -> None:
     """Compare the sandbox's mounts with the plan. Raises ClaudeboxError: then nothing runs in it."""
-    wrong = differences(plan, read(f"/proc/{pid}/mountinfo"), roots_of(plan, pins))
+    wrong = differences(plan, read(f"/proc/{pid}/mountinfo"), roots)
     if wrong:
         raise ClaudeboxError(f"the sandbox is not what was planned: {'; '.join(wrong)}", "nothing was started in it")

@@ -5,9 +5,12 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import os
-from collections.abc import Callable
 
 from claudebox.errors import ClaudeboxError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 NS_GET_USERNS = 0xB701  # ioctl_ns(2): the owner can differ from the process's own user namespace
 CLONE_NEWUSER, CLONE_NEWNS = 0x10000000, 0x00020000

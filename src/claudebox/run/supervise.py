@@ -2,67 +2,23 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import select
-import signal
-import struct
 import time
-from collections.abc import Callable
-from typing import NamedTuple
 
 from claudebox import console, mountinfo
 from claudebox.model import SandboxPlan
 from claudebox.run import mounts
-from claudebox.run.guard import Guard
-from claudebox.run.namespaces import LIBC, checked
+from claudebox.run.processes import Sandbox
+from claudebox.run.signals import FORWARDED, next_signal
 from claudebox.run.terminal import Terminal
+from claudebox.signals import signal
 
-FORWARDED = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
-WATCHED = (*FORWARDED, signal.SIGCHLD, signal.SIGTSTP, signal.SIGCONT, signal.SIGTTOU, signal.SIGTTIN)
-IGNORED = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM)
-GRACE = {signal.SIGTERM: 10.0, signal.SIGHUP: 1.0}  # seconds until the sandbox is killed whole
-SIGNALFD_SIZE = 128
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-
-class Sandbox(NamedTuple):
-    """The processes of a running sandbox. outer: the bwrap that we spawned; init: its child, pid 1 inside;
-    init_fd: a pidfd of it; agent: init's child, which the gate becomes."""
-
-    outer: int
-    init: int
-    init_fd: int
-    agent: int
-    guard: Guard
-
-
-def take_signals() -> int:
-    """Block what we watch and return a signalfd of it. What is ignored as well is inherited so by bwrap's
-    outer process, which a Ctrl-C must not kill; blocked and ignored signals still arrive here."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
-    for number in IGNORED:
-        signal.signal(number, signal.SIG_IGN)
-    mask = sum(1 << (number - 1) for number in WATCHED)
-    buffer = struct.pack("=Q", mask) + bytes(120)
-    return checked(LIBC.signalfd(ctypes.c_int(-1), buffer, ctypes.c_int(os.O_CLOEXEC | os.O_NONBLOCK)), "signalfd")
-
-
-def next_signal(descriptor: int) -> tuple[int, int] | None:
-    """The next signal, as (number, si_code); None when there is none. signalfd(2)."""
-    try:
-        data = os.read(descriptor, SIGNALFD_SIZE)
-    except BlockingIOError:
-        return None
-    number, _, code = struct.unpack_from("=Iii", data)
-    return number, code
-
-
-def before_token(descriptor: int) -> int:
-    """The first signal that would end the launch, or 0."""
-    while (arrived := next_signal(descriptor)) is not None:
-        if arrived[0] in FORWARDED:
-            return arrived[0]
-    return 0
+GRACE: dict[int, float] = {signal.SIGTERM: 10.0, signal.SIGHUP: 1.0}  # seconds until the sandbox is killed whole
 
 
 class Supervision:
@@ -158,7 +114,7 @@ class Supervision:
         except ProcessLookupError:
             pass
         if number in GRACE and self.deadline is None:
-            self.deadline = time.monotonic() + GRACE[signal.Signals(number)]
+            self.deadline = time.monotonic() + GRACE[number]
 
     def kill(self) -> None:
         """Kill pid 1 of the sandbox, and so everything in it."""

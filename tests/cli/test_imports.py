@@ -1,0 +1,36 @@
+"""What a launch does not import: each costs it a millisecond or more, on every start."""
+
+from __future__ import annotations
+
+import pytest
+
+from box import Box
+from capability import needs
+
+pytestmark = [needs("bwrap"), pytest.mark.newest]
+
+HEAVY = {
+    "argparse", "asyncio", "collections.abc", "contextlib", "dataclasses", "enum", "functools", "gettext", "hashlib",
+    "importlib.metadata", "inspect", "inotify_simple", "json", "logging", "pathlib", "random", "re", "rich", "shlex",
+    "shutil", "signal", "socket", "subprocess", "tempfile", "tomlkit", "tomllib", "typing",
+}  # fmt: skip
+
+
+def imported(box: Box, *args: str) -> set[str]:
+    done = box.claudebox(*args, env={"PYTHONPROFILEIMPORTTIME": "1"})
+    assert done.status == 0, done.stderr
+    return {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+
+
+def test_a_launch_imports_nothing_heavy(box: Box) -> None:
+    """A module of the launch takes NamedTuple from claudebox.record, signal from claudebox.signals, names for
+    annotations under `if TYPE_CHECKING:`, and everything else where it is used."""
+    for _ in range(2):  # the second launch finds what was tried remembered
+        found = imported(box, "run", "-n", "offline", "--", "true")
+    assert "claudebox.run.supervise" in found
+    site = {"re", "enum", "functools", "collections.abc"} if "_distutils_hack" in found else set()
+    assert found & HEAVY - site == set()
+
+
+def test_the_list_is_of_real_modules(box: Box) -> None:
+    assert "argparse" in imported(box, "--help")

@@ -12,8 +12,11 @@ from claudebox.options import COMMANDS, make_request, scan
 
 # The other commands: (the module of commands/, what --help says). The module, imported only when the command is
 # typed, has a function of the command's name: (the words behind it, the environment) → the exit status.
-OTHERS: dict[str, tuple[str, str]] = {}
-LATER = ("use", "network", "doctor", "ps", "stop", "instance", "profile", "auth", "completion")
+OTHERS: dict[str, tuple[str, str]] = {
+    "ps": ("sessions", "the sessions that run now"),
+    "stop": ("sessions", "end a session: its pid, its project, or --all"),
+}
+LATER = ("use", "network", "doctor", "instance", "profile", "auth", "completion")
 
 
 def request(argv: list[str]) -> Request:

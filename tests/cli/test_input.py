@@ -120,7 +120,7 @@ def test_second_session(box: Box, force: tuple[str, ...]) -> None:
         assert first.stdout.readline() == b"up\n"
         second = box.claudebox(*OFFLINE, *force, "--", "true")
         first.communicate(b"\n", timeout=20)
-    refused(second, f"another session works in this project (pid {first.pid})")
+    refused(second, f"another session works in this project (pid {first.pid}, for ")
     assert box.claudebox(*OFFLINE, "--", "true").status == 0
 
 

@@ -12,7 +12,7 @@ from claudebox.model import Request, SandboxPlan
 from claudebox.plan import build_plan
 from claudebox.profile import effective_profile, load_config
 from claudebox.repository import find_project
-from claudebox.run import instance
+from claudebox.run import instance, session
 from claudebox.signals import signal
 from claudebox.text import printable
 
@@ -20,11 +20,7 @@ from claudebox.text import printable
 def perform(request: Request, environment: dict[str, str]) -> int:
     """Launch what was asked for, or with --dry-run print it; the exit status."""
     user = survey_user(environment)
-    ours = environment.get("CLAUDEBOX_HOME", "") or f"{user.home}/.claudebox"
-    if not ours.startswith("/"):
-        raise ClaudeboxError("CLAUDEBOX_HOME is not an absolute path", "export CLAUDEBOX_HOME=/home/you/.claudebox")
-    instance.check_home(ours)
-    ours = os.path.realpath(ours)
+    ours = instance.find_home(environment, user.home)
     directory = start_directory(request.project)
     project = find_project(directory, user, ours)
     code = check_code(project.root)
@@ -34,6 +30,7 @@ def perform(request: Request, environment: dict[str, str]) -> int:
         here = instance.open_directory(identity, ours)
         locked = instance.lock(here)
         instance.sweep(here)
+        session.sweep(here)
     config = load_config(ours, user.home)
     profile = effective_profile(request, config, environment, home=user.home, cwd=directory)
     spec = load_agent(profile.agent.value, f"{ours}/agents")

@@ -12,6 +12,10 @@ from claudebox.errors import ClaudeboxError
 from claudebox.jsontext import json_text
 from claudebox.model import Instance, Stub
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 STUBS = "stubs.json"
 ESCAPE = "surrogateescape"  # bytes that are not UTF-8, as Python and JSON carry them
 
@@ -20,6 +24,15 @@ def identify(ours: str, uid: int, root: str) -> Instance:
     """The instance of a project; nothing is made or read."""
     name = sha256(f"{uid}:{root}".encode(errors=ESCAPE)).hexdigest()[:16]
     return Instance(id=name, root=root, directory=f"{ours}/instances/{name}")
+
+
+def find_home(environment: Mapping[str, str], home: str) -> str:
+    """claudebox's own directory, canonical and checked where it exists. home: the user's. Raises ClaudeboxError."""
+    ours = environment.get("CLAUDEBOX_HOME", "") or f"{home}/.claudebox"
+    if not ours.startswith("/"):
+        raise ClaudeboxError("CLAUDEBOX_HOME is not an absolute path", "export CLAUDEBOX_HOME=/home/you/.claudebox")
+    check_home(ours)
+    return os.path.realpath(ours)
 
 
 def check_home(ours: str) -> None:
@@ -66,15 +79,23 @@ def lock(here: int) -> int:
     except BlockingIOError:
         holder = os.pread(file, 64, 0).decode(errors="replace").strip()
         os.close(file)
-        raise ClaudeboxError(
-            f"another session works in this project (pid {holder or 'unknown'})", "end it, or use another clone"
-        ) from None
+        raise taken(here, holder) from None
     except OSError as error:
         os.close(file)
         raise ClaudeboxError(f"this file system has no locks: {error.strerror}", "set CLAUDEBOX_HOME") from None
     os.ftruncate(file, 0)
     os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
     return descriptors.high(file)
+
+
+def taken(here: int, pid: str) -> ClaudeboxError:
+    """Who works in this project, and the ways on. pid: as the lock's file names it."""
+    from claudebox.run import session
+
+    found = {str(one.pid): one for one in session.live(here)}.get(pid)
+    who = f"pid {pid or 'unknown'}" if found is None else session.described(found)
+    end = f"claudebox stop {pid}" if pid else "claudebox stop"
+    return ClaudeboxError(f"another session works in this project ({who})", f"{end}, or use another clone")
 
 
 def sweep(here: int) -> None:

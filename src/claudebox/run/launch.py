@@ -8,7 +8,7 @@ from claudebox import console, descriptors, process
 from claudebox.leaving import Leaving
 from claudebox.model import File, SandboxPlan
 from claudebox.render import bwrap
-from claudebox.run import guard, instance, points, signals
+from claudebox.run import guard, instance, points, session, signals
 from claudebox.run import home as home_files
 from claudebox.run.processes import Started, wait_ready
 from claudebox.signals import signal
@@ -26,6 +26,8 @@ def launch(plan: SandboxPlan, pins: dict[str, int], here: int, locked: int) -> t
     signals.hold()
     with Leaving() as leaving:
         leaving.callback(os.close, locked)
+        record = session.Record(plan, here)
+        leaving.callback(record.remove)
         home = descriptors.high(os.open("home", descriptors.DIRECTORY, dir_fd=here))
         pins = {**pins, f"{plan.instance.directory}/home": home}
         for moved in home_files.clear_way(plan, here, home):
@@ -45,6 +47,7 @@ def launch(plan: SandboxPlan, pins: dict[str, int], here: int, locked: int) -> t
         sandbox = wait_ready(start, watch)  # 6: the gate holds it
         mounts.make(plan, sandbox.init, watch.pid)  # 8: late mounts, compared with the plan
         supervision = Supervision(plan, sandbox, terminal, arrivals)
+        supervision.record = record.add
         mounts.verify(plan, sandbox.init, roots)
         if number := signals.before_token(arrivals):
             ended.now()

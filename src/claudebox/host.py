@@ -203,7 +203,7 @@ def survey_system() -> System:
         if os.path.islink(path) and real.startswith(("/usr/", "/nix/store/")):
             links.append((path, real))
         else:
-            binds.append((path, real))
+            binds.append((path, real, os.path.isdir(real)))
     trees = [t for t in trees if os.path.isdir(t)]
     return System(kind="nixos" if nixos else "fhs", trees=tuple(trees), binds=tuple(binds), links=tuple(links))
 

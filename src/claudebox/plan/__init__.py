@@ -26,13 +26,15 @@ def build_plan(request: Request, profile: Profile, host: Host, spec: AgentSpec, 
     mounts += environment.agent_name(spec, host.agent.command[0]) if host.agent else []
     mounts += filesystem.requested(profile, host)
     tier = profile.tier.value
+    made = filesystem.ordered(mounts, host.submounts)
     return SandboxPlan(
         instance=instance,
         command=agent.command(request, profile, host, spec),
         directory=host.project.directory,
         project=host.project.root,
         home=host.user.home,
-        mounts=filesystem.ordered(mounts, host.submounts),
+        mounts=made,
+        stages=filesystem.stages(made),
         stubs=tuple(git.stubs(host, profile.git_config)),
         home_files=tuple(agent.home_files(host, spec)),
         environment=environment.build(profile, host, spec, mounts),

@@ -14,6 +14,7 @@ from claudebox.model import (
     Pin,
     Proc,
     Profile,
+    Stage,
     Symlink,
     System,
     Tmpfs,
@@ -22,6 +23,7 @@ from claudebox.model import (
 )
 
 STAGING = "/run/s"  # private to the start: nothing of it is left at the token
+ETC = Stage(source="/etc", path=f"{STAGING}/etc")
 
 # Places of the host that a mount may not cover: the launch's own, and what the kernel serves.
 KEPT_TARGETS = ("/", "/proc", "/dev", "/run/s", "/etc", "/usr", "/nix", "/nix/store", "/bin", "/lib", "/lib64", "/sbin")
@@ -44,11 +46,24 @@ def base_system(system: System) -> list[Mount]:
     for tree in system.trees:
         mounts.append(Bind(source=tree, target=tree, access="ro", why=Why("the system's programs")))
     mounts.append(Directory(target="/etc", why=Why("a selection of /etc")))
-    for target, source in system.binds:
-        mounts.append(Bind(source=source, target=target, access="ro", why=Why("the system's configuration")))
+    mounts += [configuration(*bind) for bind in system.binds]
     for path, to in system.links:
         mounts.append(Symlink(target=path, to=to, why=Why("a link of the system's")))
     return mounts
+
+
+def configuration(target: str, source: str, directory: bool) -> Bind:
+    """A file or directory of /etc. What lies there under its own name is a late clone of the one stage of /etc."""
+    bind = Bind(source=source, target=target, access="ro", why=Why("the system's configuration"))
+    if source != target or not strictly_below(target, ETC.source):
+        return bind
+    stage = ETC.path + target[len(ETC.source) :]
+    return bind._replace(late=True, stage=stage, point="directory" if directory else "file")
+
+
+def stages(mounts: tuple[Mount, ...]) -> tuple[Stage, ...]:
+    """What bwrap stages whole, for the late mounts of what lies in it."""
+    return (ETC,) if any(isinstance(m, Bind) and m.point for m in mounts) else ()
 
 
 def made_files(host: Host, gitconfig: str, resolver: str) -> list[Mount]:
@@ -206,7 +221,7 @@ def with_stages(late: list[Mount]) -> list[Mount]:
     """Each late bind from elsewhere with the place where bwrap puts it until it is moved."""
     result: list[Mount] = []
     for mount in late:
-        if isinstance(mount, Bind) and not mount.inside and not mount.submount:
+        if isinstance(mount, Bind) and not (mount.inside or mount.submount or mount.point):
             mount = mount._replace(stage=f"{STAGING}/{len(result)}")
         result.append(mount)
     return result

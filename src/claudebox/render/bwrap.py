@@ -61,8 +61,12 @@ def options(plan: SandboxPlan, descriptor: Descriptor = placeholder, *, secrets:
     for mount in plan.mounts:
         if not is_late(mount) and not (isinstance(mount, Bind) and mount.submount):
             argv += _mount(mount, descriptor)
+    for stage in plan.stages:
+        argv += ["--ro-bind", stage.source, stage.path]
     for mount in plan.mounts:
-        if isinstance(mount, Bind) and mount.stage:
+        if isinstance(mount, Bind) and mount.point:
+            argv += _point(mount, descriptor)
+        elif isinstance(mount, Bind) and mount.stage:
             argv += _bind(mount, mount.stage, descriptor)
     argv += ["--remount-ro", "/dev"]
     for mount in reversed(plan.mounts):
@@ -96,6 +100,11 @@ def _mount(mount: Mount, descriptor: Descriptor) -> list[str]:
             return ["--perms", f"{mount.mode:04o}", "--file", descriptor(mount.target), mount.target]
         case _:
             assert_never(mount)
+
+
+def _point(bind: Bind, descriptor: Descriptor) -> list[str]:
+    """The empty thing that a clone will be mounted on."""
+    return ["--dir", bind.target] if bind.point == "directory" else ["--file", descriptor("empty"), bind.target]
 
 
 def _bind(bind: Bind, target: str, descriptor: Descriptor) -> list[str]:

@@ -39,13 +39,14 @@ def launch(plan: SandboxPlan, pins: dict[str, int], here: int, locked: int) -> t
         leaving.callback(ended.now)
         start = start_bwrap(plan, pins, watch)
         # bwrap takes 5 ms from here: what only the rest of the launch needs is made ready meanwhile
-        from claudebox.run import mounts
+        from claudebox.run import mounts, namespaces
         from claudebox.run.supervise import Supervision
         from claudebox.run.terminal import Terminal
 
+        waiting = mounts.waiting(plan, watch.pid)
         arrivals, terminal, roots = signals.opened(), Terminal(), mounts.roots_of(plan, pins)
         sandbox = wait_ready(start, watch)  # 6: the gate holds it
-        mounts.make(plan, sandbox.init, watch.pid)  # 8: late mounts, compared with the plan
+        namespaces.enter(waiting, sandbox.init)  # 8: late mounts, compared with the plan
         supervision = Supervision(plan, sandbox, terminal, arrivals)
         supervision.record = record.add
         mounts.verify(plan, sandbox.init, roots)
@@ -98,6 +99,9 @@ def start_bwrap(plan: SandboxPlan, pins: dict[str, int], watch: guard.Guard) -> 
     fixed = {"options": OPTIONS, "status": STATUS}
 
     def number(name: str) -> str:
+        if name == "empty":  # bwrap closes each that it has read
+            given[f"empty {len(given)}"] = fd = descriptors.high(os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC))
+            return str(fd)
         return str(fixed[name] if name in fixed else given[name])
 
     options = bwrap.options(plan, number, secrets=True)
@@ -124,6 +128,6 @@ def start_bwrap(plan: SandboxPlan, pins: dict[str, int], watch: guard.Guard) -> 
         outer = start_scoped(spawn)
     else:
         outer = spawn()
-    for fd in (*high, options_file):
+    for fd in (*high, options_file, *set(given.values()).difference(pins.values())):
         os.close(fd)
     return Started(outer, gate_w, ready_r, status_r)

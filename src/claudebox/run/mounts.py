@@ -11,21 +11,21 @@ from claudebox import descriptors
 from claudebox.errors import ClaudeboxError
 from claudebox.model import Bind, Dev, Mount, Proc, SandboxPlan, Tmpfs, is_late
 from claudebox.mountinfo import Entry, read
-from claudebox.run.namespaces import LIBC, checked, in_mount_namespace
+from claudebox.run.namespaces import LIBC, Waiting, checked, fork_waiting
 from claudebox.run.points import holder
 
 OPEN_TREE, MOVE_MOUNT, FSOPEN, FSCONFIG, FSMOUNT, MOUNT_SETATTR = 428, 429, 430, 431, 432, 442
 CLONE, RECURSIVE, EMPTY_PATH, CLOEXEC = 1, 0x8000, 0x1000, os.O_CLOEXEC
 FROM_EMPTY, TO_EMPTY = 0x04, 0x40
 READ_ONLY, NO_SUID, NO_DEV = 1, 2, 4
+DETACH = 2
 STAGING = "/run/s"
 
 
-def make(plan: SandboxPlan, pid: int, group: int) -> None:
-    """Make every late mount in the sandbox whose first process is pid. Raises ClaudeboxError."""
+def waiting(plan: SandboxPlan, group: int) -> Waiting:
+    """A fork in the sandbox's group that will make every late mount, when `enter` names the sandbox."""
     late = [m for m in plan.mounts if is_late(m) and not (isinstance(m, Bind) and m.submount)]
-    if late:
-        in_mount_namespace(pid, group, lambda: _make(plan, late))
+    return fork_waiting(group, lambda: _make(plan, late))
 
 
 def _make(plan: SandboxPlan, late: list[Mount]) -> None:
@@ -36,17 +36,28 @@ def _make(plan: SandboxPlan, late: list[Mount]) -> None:
             case Tmpfs():
                 _attach(_tmpfs(), _point(plan, mount, directory=True))
             case Bind(inside=True):
-                source = descriptors.walk(None, descriptors.parts(mount.source))
-                tree = _open_tree(source, CLONE | RECURSIVE)
+                tree = _open_tree(_walk(mount.source), CLONE | RECURSIVE)
                 _attributes(tree, READ_ONLY if mount.access == "ro" else 0)
                 _attach(tree, _point(plan, mount, directory=True))
+            case Bind(point="file" | "directory"):
+                tree = _open_tree(_walk(mount.stage), CLONE | RECURSIVE)  # read-only as the stage is
+                _attach(tree, _walk(mount.target))
             case Bind():
-                source = descriptors.walk(None, descriptors.parts(mount.stage))
+                source = _walk(mount.stage)
                 _attach(source, _point(plan, mount, directory=stat.S_ISDIR(os.fstat(source).st_mode)))
     for mount in late:
         if isinstance(mount, Tmpfs) and mount.access == "ro":
-            # not what is mounted in it
-            _attributes(descriptors.walk(None, descriptors.parts(mount.target)), READ_ONLY, recursive=False)
+            _attributes(_walk(mount.target), READ_ONLY, recursive=False)  # not what is mounted in it
+    _clear_staging(plan)
+
+
+def _walk(path: str) -> int:
+    return descriptors.walk(None, descriptors.parts(path))
+
+
+def _clear_staging(plan: SandboxPlan) -> None:
+    for stage in plan.stages:
+        checked(LIBC.umount2(stage.path.encode(), DETACH), "umount2")
     if os.path.isdir(STAGING):
         for name in os.listdir(STAGING):
             path = f"{STAGING}/{name}"
@@ -56,16 +67,15 @@ def _make(plan: SandboxPlan, late: list[Mount]) -> None:
 
 def _point(plan: SandboxPlan, mount: Mount, *, directory: bool) -> int:
     """A descriptor of the mount point; in a tmpfs of the sandbox's own it is made first."""
-    names = descriptors.parts(mount.target)
     on = holder(plan, mount)
     if isinstance(on, Tmpfs) and on.late:
-        here = descriptors.walk(None, descriptors.parts(on.target))
+        here = _walk(on.target)
         missing = descriptors.parts(mount.target[len(on.target) :])
         for name in missing[: None if directory else -1]:
             here = descriptors.make_directory(here, name, 0o755)
         if not directory:
             os.close(os.open(missing[-1], os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644, dir_fd=here))
-    return descriptors.walk(None, names)
+    return _walk(mount.target)
 
 
 def _open_tree(source: int, flags: int) -> int:

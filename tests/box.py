@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,10 +52,12 @@ def environment(home: Path | str, extra: Mapping[str, str | None] | None = None)
 
 @dataclass(frozen=True)
 class Box:
-    """home: $HOME of the launches, outside /tmp; app: a git project of one commit in it, `home/code/app`."""
+    """home: $HOME of the launches, outside /tmp; app: a git project of one commit in it, `home/code/app`;
+    enter: the words in front of every command that bring it where it runs (a test world)."""
 
     home: Path
     program: Path
+    enter: tuple[str, ...] = ()
 
     @property
     def app(self) -> Path:
@@ -75,7 +78,9 @@ class Box:
     ) -> subprocess.Popen[bytes]:
         """Start a program in the project; the test ends it. options are subprocess.Popen's."""
         options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
-        return subprocess.Popen(list(args), cwd=cwd or self.app, env=environment(self.home, env), **options)
+        where = ("env", "-C", cwd or self.app) if self.enter else ()  # in a mount namespace of its own
+        argv = [*self.enter, *where, *args]
+        return subprocess.Popen(argv, cwd=cwd or self.app, env=environment(self.home, env), **options)
 
     def run(
         self,
@@ -130,8 +135,8 @@ def claudebox() -> Path:
         pytest.fail(str(error), pytrace=False)
 
 
-@pytest.fixture
-def box(claudebox: Path) -> Iterator[Box]:
+@contextmanager
+def made_box(claudebox: Path) -> Iterator[Box]:
     """A fresh home with a sample project. It lies in the user's home: /tmp is private in the sandbox."""
     boxes = Path(pwd.getpwuid(os.geteuid()).pw_dir if os.geteuid() else os.environ["HOME"], ".claudebox-boxes")
     boxes.mkdir(mode=0o700, exist_ok=True)
@@ -142,6 +147,13 @@ def box(claudebox: Path) -> Iterator[Box]:
         yield made
     finally:
         _remove(home)
+
+
+@pytest.fixture
+def box(claudebox: Path) -> Iterator[Box]:
+    """A fresh home with a sample project."""
+    with made_box(claudebox) as made:
+        yield made
 
 
 @pytest.fixture

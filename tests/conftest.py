@@ -12,6 +12,7 @@ import leak
 import programs
 from box import box, claudebox, run  # noqa: F401
 from capability import require
+from world import world  # noqa: F401
 
 TESTS = Path(__file__).parent
 PURE = ("unit", "golden")  # suites that start no program

@@ -58,6 +58,15 @@ def pinned(path: str) -> int:
     return high(walk(None, parts(path)))
 
 
+def same(descriptor: int, path: str) -> bool:
+    """Whether path, without following a link at its end, is what descriptor has open."""
+    try:
+        there, here = os.lstat(path), os.fstat(descriptor)
+    except OSError:
+        return False
+    return (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino)
+
+
 def make_directory(parent: int, name: str, mode: int = 0o700) -> int:
     """Open the directory name in parent, made when it is absent; a link or a file there raises OSError."""
     try:

@@ -12,6 +12,7 @@ from claudebox.locating import find_agent, find_program
 from claudebox.model import Host, Kernel, Note, Pin, Profile, Project, System, Tools, User
 from claudebox.probes import remembered
 from claudebox.repository import git_tree
+from claudebox.run import kept
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def survey(
 
     Opens what will be mounted and keeps the descriptors (`Host.pins`). Raises ClaudeboxError.
     """
-    roots = (ours, *instance_roots(ours))
+    roots = (ours, *kept.projects(ours))
     written = tuple(os.path.realpath(m.source) for m in profile.mounts if m.access == "rw")
     untrusted = (*roots, project.root, *written)
     path = environment.get("PATH", "") or process.SYSTEM_PATH
@@ -126,22 +127,6 @@ def survey(
         hostname=os.uname().nodename,
         notes=shadowed,
     )
-
-
-def instance_roots(ours: str) -> tuple[str, ...]:
-    """The projects of all instances: their sandboxes can write there."""
-    roots = []
-    try:
-        names = os.listdir(f"{ours}/instances")
-    except OSError:
-        return ()
-    for name in names:
-        try:
-            with open(f"{ours}/instances/{name}/root", encoding="utf-8", errors="surrogateescape") as file:
-                roots.append(file.read())
-        except OSError:
-            continue
-    return tuple(root for root in roots if root)
 
 
 def survey_tools(path: str, untrusted: tuple[str, ...], ours: str, *, keep: bool) -> tuple[Tools, tuple[Note, ...]]:

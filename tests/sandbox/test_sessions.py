@@ -187,7 +187,7 @@ def test_a_second_launch_names_who_holds_the_project(box: Box) -> None:
 def test_a_record_that_cannot_be_written_stops_the_launch(box: Box) -> None:
     assert box.claudebox("run", "-n", "offline", "--", "true").status == 0
     (sessions,) = box.state.glob("instances/*/sessions")
-    before = {path: path.lstat().st_mtime_ns for path in sessions.parent.iterdir()}
+    before = {path: path.is_file() and path.read_bytes() for path in sessions.parent.iterdir()}
     sessions.chmod(0o500)
     try:
         done = box.claudebox("run", "-n", "offline", "--", "echo", "ran")
@@ -197,7 +197,7 @@ def test_a_record_that_cannot_be_written_stops_the_launch(box: Box) -> None:
     first, second = done.stderr.splitlines()
     assert first == f"claudebox: error: cannot write to {sessions}: Permission denied"
     assert second == "hint: free some space"
-    assert {path: path.lstat().st_mtime_ns for path in sessions.parent.iterdir()} == before
+    assert {path: path.is_file() and path.read_bytes() for path in sessions.parent.iterdir()} == before
 
 
 @pytest.mark.parametrize("words", [("ps", "--jsn"), ("stop", "--al")])

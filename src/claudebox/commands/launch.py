@@ -8,11 +8,11 @@ from claudebox import console
 from claudebox.agents import load_agent
 from claudebox.errors import ClaudeboxError
 from claudebox.host import survey, survey_user
-from claudebox.model import Request, SandboxPlan
+from claudebox.model import Instance, Request, SandboxPlan
 from claudebox.plan import build_plan
-from claudebox.profile import effective_profile, load_config
+from claudebox.profile import Remembered, effective_profile, load_config
 from claudebox.repository import find_project
-from claudebox.run import instance, session
+from claudebox.run import instance, kept, session
 from claudebox.signals import signal
 from claudebox.text import printable
 
@@ -28,17 +28,24 @@ def perform(request: Request, environment: dict[str, str]) -> int:
     here = locked = -1
     if not request.dry_run:
         here = instance.open_directory(identity, ours)
-        locked = instance.lock(here)
+        locked = instance.lock(here, identity.directory)
         instance.sweep(here)
         session.sweep(here)
     config = load_config(ours, user.home)
-    profile = effective_profile(request, config, environment, home=user.home, cwd=directory)
+    remembered = remembered_for(identity)
+    profile = effective_profile(request, config, environment, home=user.home, cwd=directory, remembered=remembered)
     spec = load_agent(profile.agent.value, f"{ours}/agents")
     host = survey(profile, spec, user, environment, project, ours=ours, code=code, keep=not request.dry_run)
     plan = build_plan(request, profile, host, spec, identity)
     if request.dry_run:
         return show(plan, as_json=request.json)
     return run(plan, {p.path: p.fd for p in host.pins}, here, locked)
+
+
+def remembered_for(identity: Instance) -> Remembered:
+    """What `claudebox use` keeps for the project. Raises ClaudeboxError."""
+    found = kept.read(identity.directory)
+    return Remembered(network=found.network, agent=found.agent)
 
 
 def run(plan: SandboxPlan, pins: dict[str, int], here: int, locked: int) -> int:

@@ -6,11 +6,12 @@ import fcntl
 import os
 import stat
 
-from claudebox import descriptors
+from claudebox import console, descriptors
 from claudebox.digest import sha256
 from claudebox.errors import ClaudeboxError
 from claudebox.jsontext import json_text
 from claudebox.model import Instance, Stub
+from claudebox.run import kept
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,15 +65,26 @@ def open_directory(instance: Instance, ours: str) -> int:
             raise ClaudeboxError(f"{instance.directory} is not yours alone", f"chmod 700 {instance.directory}")
         for name in ("home", "locks", "sessions", "aside"):
             os.close(descriptors.make_directory(here, name))
-        if descriptors.read_file(here, "root", 1 << 16) is None:
-            descriptors.replace_file(here, "root", instance.root.encode(errors=ESCAPE))
+        if kept.begin(here, instance.root):
+            name_orphan(ours, instance.root)
     except OSError as error:
         raise ClaudeboxError(f"cannot use {instance.directory}: {error.strerror}", "free space, or repair it") from None
     return descriptors.high(here)
 
 
-def lock(here: int) -> int:
-    """The repository's lock, held by the descriptor: a kill frees it. Raises ClaudeboxError when it is taken."""
+def name_orphan(ours: str, root: str) -> None:
+    """At the first launch of a project: say which instance may be its own, from before it was moved."""
+    old = kept.moved_from(ours, root)
+    if old:
+        import shlex
+
+        command = f"claudebox instance move {shlex.quote(old)} {shlex.quote(root)}"
+        console.note("info", f"{old} is gone and may be this project before it was moved: {command}")
+
+
+def lock(here: int, directory: str = "") -> int:
+    """The repository's lock, held by the descriptor: a kill frees it. directory: where here is expected to lie still.
+    Raises ClaudeboxError when it is taken, and when the instance was removed or moved since here was opened."""
     file = os.open("locks/repository", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=here)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -83,6 +95,8 @@ def lock(here: int) -> int:
     except OSError as error:
         os.close(file)
         raise ClaudeboxError(f"this file system has no locks: {error.strerror}", "set CLAUDEBOX_HOME") from None
+    if directory and not descriptors.same(here, directory):
+        raise ClaudeboxError(f"{directory} was removed or moved just now", "try again")
     os.ftruncate(file, 0)
     os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
     return descriptors.high(file)

@@ -25,6 +25,7 @@ ETC = (
     "os-release", "perl", "pki", "profile", "profile.d", "profiles", "protocols", "python3", "python3.11", "rpc",
     "services", "shells", "ssl", "static", "terminfo", "timezone",
 )  # fmt: skip
+ENV = "/usr/bin/env"  # the one that runs in the sandbox, whatever PATH says
 SECRETS = (
     (".ssh", "SSH keys"), (".gnupg", "GnuPG keys"), (".aws", "AWS credentials"), (".config/gcloud", "Google Cloud"),
     (".azure", "Azure credentials"), (".kube", "Kubernetes credentials"), (".docker", "Docker credentials"),
@@ -139,7 +140,8 @@ def survey_tools(path: str, untrusted: tuple[str, ...], ours: str, *, keep: bool
     numbers = tuple(int(n) for n in version.split(".") if n.isdigit())
     if not found["sh"] or not found["env"]:
         raise ClaudeboxError("sh or env is missing", "install coreutils")
-    tools = Tools(bwrap=found["bwrap"], bwrap_version=numbers, sh="/bin/sh", env="/usr/bin/env", git=found["git"])
+    remembered(ours, ENV, lambda: env_signals(ENV), keep=keep)
+    tools = Tools(bwrap=found["bwrap"], bwrap_version=numbers, sh="/bin/sh", env=ENV, git=found["git"])
     return tools, tuple(notes)
 
 
@@ -150,6 +152,19 @@ def bwrap_version(bwrap: str) -> str:
         raise ClaudeboxError("this bubblewrap has no --bind-fd", "install 0.10 or newer (Debian: 0.8.0-2+deb12u1)")
     words = process.capture([bwrap, "--version"], environment={}).output.split()
     return words[-1].decode(errors="replace") if words else ""
+
+
+def env_signals(env: str) -> str:
+    """That env can give signals their default action: the gate is started by it.
+
+    Raises ClaudeboxError where it cannot (busybox, coreutils before 8.31).
+    """
+    # itself as the command: with an empty environment it prints nothing
+    tried = process.capture([env, "--default-signal=INT,QUIT,HUP,TERM", env], environment={})
+    if tried.status != 0:
+        hint = "install GNU coreutils 8.31 or newer (Alpine: apk add coreutils)"
+        raise ClaudeboxError(f"this env ({env}) has no --default-signal", hint)
+    return "--default-signal"
 
 
 def survey_kernel(tier: str) -> Kernel:

@@ -9,6 +9,7 @@ import os
 
 from claudebox.errors import ClaudeboxError
 from claudebox.record import NamedTuple
+from claudebox.signals import signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -84,13 +85,19 @@ class Capture(NamedTuple):
     errors: int
 
 
-def start_capture(argv: Sequence[str], *, environment: Mapping[str, str]) -> Capture:
-    """Start a short program; `finish_capture` collects it. Raises ClaudeboxError as `spawn` does."""
+def start_capture(
+    argv: Sequence[str], *, environment: Mapping[str, str], group: int | None = None, path: str = ""
+) -> Capture:
+    """Start a short program; `finish_capture` or `finish_by` collects it. group and path as in `spawn`, whose
+    ClaudeboxError it raises."""
     nothing = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
     read_output, write_output = os.pipe()
     write_errors = os.memfd_create("stderr", os.MFD_CLOEXEC)
     try:
-        pid = spawn(argv, environment=environment, descriptors={0: nothing, 1: write_output, 2: write_errors})
+        given = {0: nothing, 1: write_output, 2: write_errors}
+        # Python ignores both, and it is inherited: a pasta of 2023 takes that for a failure and ends
+        usual = (signal.SIGPIPE, signal.SIGXFSZ)
+        pid = spawn(argv, environment=environment, descriptors=given, group=group, default_signals=usual, path=path)
     except ClaudeboxError:
         os.close(read_output)
         os.close(write_errors)
@@ -109,6 +116,37 @@ def finish_capture(started: Capture, *, limit: int = 1 << 20) -> Finished:
         chunks.append(chunk)
         room -= len(chunk)
     os.close(started.output)  # a program that prints more ends by SIGPIPE
+    _, status = os.waitpid(started.pid, 0)
+    errors = os.pread(started.errors, min(limit, 65536), 0)
+    os.close(started.errors)
+    return Finished(exit_status(status), b"".join(chunks), errors)
+
+
+def finish_by(started: Capture, deadline: float, *, limit: int = 1 << 20) -> Finished:
+    """As `finish_capture` for a program that may hang, started with group=0.
+
+    deadline: as time.monotonic() counts; what still runs then is killed with its group, and has the status 137.
+    """
+    import select
+    import time
+
+    ended = os.pidfd_open(started.pid)
+    poll, chunks, room = select.poll(), [], limit
+    for descriptor in (started.output, ended):
+        poll.register(descriptor, select.POLLIN)
+    while room > 0:
+        ready = {number for number, _ in poll.poll(max(0.0, deadline - time.monotonic()) * 1000)}
+        if started.output in ready:
+            if chunk := os.read(started.output, min(room, 65536)):
+                chunks.append(chunk)
+                room -= len(chunk)
+                continue
+            poll.unregister(started.output)
+        elif ended in ready or not ready:
+            break
+    os.killpg(started.pid, 9)  # not reaped yet, so the group is still its own
+    for descriptor in (ended, started.output):
+        os.close(descriptor)
     _, status = os.waitpid(started.pid, 0)
     errors = os.pread(started.errors, min(limit, 65536), 0)
     os.close(started.errors)

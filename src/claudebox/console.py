@@ -45,9 +45,9 @@ def say(text: str) -> None:
     write(printable(text) + "\n")
 
 
-def colour() -> bool:
+def colour(descriptor: int = STDERR) -> bool:
     """Colour only on a terminal that has it, and without NO_COLOR."""
-    return not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb" and _terminal(STDERR)
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb" and _terminal(descriptor)
 
 
 def _styled(text: str, style: str) -> str:
@@ -90,7 +90,7 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, descriptor:
 
     By hand: rich takes 25 ms and leaves 5 MB in a launcher that waits for hours.
     """
-    write(laid_out(headings, rows, width or _columns(descriptor)), descriptor)
+    write(laid_out(headings, rows, width or columns(descriptor)), descriptor)
 
 
 def laid_out(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> str:
@@ -103,7 +103,7 @@ def laid_out(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int)
     for row in cells:
         *fixed, last = row
         start = "".join(cell + " " * (wide - cells_wide(cell) + 2) for cell, wide in zip(fixed, widths, strict=False))
-        for index, piece in enumerate(_wrapped(last, room)):
+        for index, piece in enumerate(wrapped(last, room)):
             lines.append(((start if index == 0 else " " * before) + piece).rstrip() + "\n")
     return "".join(lines)
 
@@ -117,7 +117,8 @@ def cells_wide(text: str) -> int:
     return sum(0 if combining(one) else 2 if east_asian_width(one) in "WF" else 1 for one in text)
 
 
-def _wrapped(text: str, room: int) -> list[str]:
+def wrapped(text: str, room: int) -> list[str]:
+    """The text in lines of at most room columns, broken between words; room 0 breaks nothing."""
     lines, line = [], ""
     for word in text.split(" "):
         if line and room and cells_wide(line) + 1 + cells_wide(word) > room:
@@ -128,7 +129,8 @@ def _wrapped(text: str, room: int) -> list[str]:
     return [*lines, line]
 
 
-def _columns(descriptor: int) -> int:
+def columns(descriptor: int) -> int:
+    """How wide a terminal is; 0 for what is none."""
     try:
         return os.get_terminal_size(descriptor).columns
     except OSError:

@@ -90,8 +90,11 @@ def prepare(plan: SandboxPlan, here: int, leaving: Leaving) -> None:
         instance.make_stub(stub)
 
 
-def start_bwrap(plan: SandboxPlan, pins: dict[str, int], watch: guard.Guard) -> Started:
-    """Spawn bwrap with an already clean environment and exactly the descriptors that it needs."""
+def start_bwrap(plan: SandboxPlan, pins: dict[str, int], watch: guard.Guard, *, errors: int = 2) -> Started:
+    """Spawn bwrap with an already clean environment and exactly the descriptors that it needs.
+
+    errors: where its words and the sandbox's go.
+    """
     given = {**pins, "seccomp": descriptors.memory_file("seccomp", plan.isolation.seccomp)}
     for mount in plan.mounts:
         if isinstance(mount, File):
@@ -112,6 +115,7 @@ def start_bwrap(plan: SandboxPlan, pins: dict[str, int], watch: guard.Guard) -> 
     high = [descriptors.high(fd) for fd in (gate_r, ready_w, status_w)]
     theirs = {GATE: high[0], READY: high[1], OPTIONS: options_file, STATUS: high[2]}
     theirs |= {fd: fd for fd in given.values() if fd in used}
+    theirs |= {2: errors} if errors != 2 else {}
 
     def spawn() -> int:
         return process.spawn(

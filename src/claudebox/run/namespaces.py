@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 NS_GET_USERNS = 0xB701  # ioctl_ns(2): the owner can differ from the process's own user namespace
-CLONE_NEWUSER, CLONE_NEWNS = 0x10000000, 0x00020000
+CLONE_NEWUSER, CLONE_NEWNS, CLONE_NEWNET = 0x10000000, 0x00020000, 0x40000000
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -48,39 +48,50 @@ def fork_waiting(group: int, work: Callable[[], None]) -> Waiting:
     joins, so that it dies with the sandbox. It ends when our end of order is closed, by our death too.
     """
     (order_r, order_w), (answer_r, answer_w) = os.pipe(), os.pipe()
+
+    def ordered() -> None:
+        if order := os.read(order_r, 16):
+            _enter(int(order), "mnt", CLONE_NEWNS)
+            work()
+
     child = os.fork()
     if child == 0:
-        message = b"?"
-        try:
-            os.setpgid(0, group)
-            # Not the lifeline: while a copy of it is open, our death would be no end of file to the guard.
-            for number in map(int, os.listdir("/proc/self/fd")):
-                if number > 2 and number not in (order_r, answer_w):
-                    _close(number)
-            if order := os.read(order_r, 16):
-                _enter(int(order))
-                work()
-            message = b"ok"
-        except OSError as error:
-            message = f"{error.filename or ''}: {error.strerror}".encode(errors="surrogateescape")
-        except BaseException as error:
-            message = repr(error).encode(errors="replace")
-        finally:
-            try:
-                os.write(answer_w, message)
-            finally:
-                os._exit(0)
+        _perform(group, (order_r, answer_w), ordered)
     os.close(order_r)
     os.close(answer_w)
     return Waiting(pid=child, order=order_w, answer=answer_r)
 
 
-def _enter(pid: int) -> None:
-    """Join the mount namespace of pid with the rights of its owner. setns(2) wants a process of one thread."""
-    mnt = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
-    owner = fcntl.ioctl(mnt, NS_GET_USERNS)
+def _perform(group: int, kept: tuple[int, ...], work: Callable[[], None]) -> None:
+    """A fork's whole life: in its group, with no descriptors but the kept ones; the last of them hears how it went."""
+    message = b"?"
+    try:
+        os.setpgid(0, group)
+        # Not the lifeline: while a copy of it is open, our death would be no end of file to the guard.
+        for number in map(int, os.listdir("/proc/self/fd")):
+            if number > 2 and number not in kept:
+                _close(number)
+        work()
+        message = b"ok"
+    except OSError as error:
+        message = f"{error.filename or ''}: {error.strerror}".encode(errors="surrogateescape")
+    except ClaudeboxError as error:
+        message = error.message.encode(errors="surrogateescape")
+    except BaseException as error:
+        message = repr(error).encode(errors="replace")
+    finally:
+        try:
+            os.write(kept[-1], message)
+        finally:
+            os._exit(0)
+
+
+def _enter(pid: int, name: str, kind: int) -> None:
+    """Join a namespace of pid with the rights of its owner. setns(2) wants a process of one thread."""
+    namespace = os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC)
+    owner = fcntl.ioctl(namespace, NS_GET_USERNS)
     checked(LIBC.setns(owner, CLONE_NEWUSER), "entering the user namespace")
-    checked(LIBC.setns(mnt, CLONE_NEWNS), "entering the mount namespace")
+    checked(LIBC.setns(namespace, kind), f"entering the namespace {name}")
 
 
 def enter(waiting: Waiting, pid: int) -> None:
@@ -96,3 +107,29 @@ def enter(waiting: Waiting, pid: int) -> None:
     if answer != b"ok":
         text = answer.decode(errors="surrogateescape") or "it was killed"
         raise ClaudeboxError(f"the sandbox's mounts could not be made: {text}", "a link may have been planted there")
+
+
+def in_fork(group: int, work: Callable[[], None]) -> str:
+    """Run work in a fork of ours; what went wrong, "" when nothing did.
+
+    group: the process group that it joins, 0 for one of its own.
+    """
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        _perform(group, (writer,), work)
+    os.close(writer)
+    answer = os.read(reader, 4096)
+    os.close(reader)
+    os.waitpid(child, 0)
+    return "" if answer == b"ok" else answer.decode(errors="surrogateescape").removeprefix(": ") or "it was killed"
+
+
+def in_network_namespace(pid: int, group: int, work: Callable[[], None]) -> str:
+    """Run work in the network namespace of a sandbox's process, in a fork as `in_fork` makes; files are the host's."""
+
+    def entered() -> None:
+        _enter(pid, "net", CLONE_NEWNET)
+        work()
+
+    return in_fork(group, entered)

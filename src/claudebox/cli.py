@@ -15,8 +15,9 @@ from claudebox.options import COMMANDS, make_request, scan
 OTHERS: dict[str, tuple[str, str]] = {
     "ps": ("sessions", "the sessions that run now"),
     "stop": ("sessions", "end a session: its pid, its project, or --all"),
+    "doctor": ("doctor", "can this machine do it? each check, its result, the fix"),
 }
-LATER = ("use", "network", "doctor", "instance", "profile", "auth", "completion")
+LATER = ("use", "network", "instance", "profile", "auth", "completion")
 
 
 def request(argv: list[str]) -> Request:

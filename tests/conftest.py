@@ -12,6 +12,7 @@ import leak
 import programs
 from box import box, claudebox, run  # noqa: F401
 from capability import require
+from networks import networks  # noqa: F401
 from world import world  # noqa: F401
 
 TESTS = Path(__file__).parent
@@ -69,15 +70,8 @@ def no_programs(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def no_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
     """After a kernel test no process of it is left, no mount and no temporary file."""
-    if suite(request.node) in PURE:
+    if suite(request.node) in PURE or request.node.get_closest_marker("batched"):
         yield
         return
-    leak.become_subreaper()
-    before = leak.state()
-    yield
-    extra = leak.left(before)
-    if extra:
-        leak.kill(leak.descendants() - before.processes)
-    leak.reap()
-    if extra:
-        pytest.fail("left behind after the test:\n  " + "\n  ".join(extra), pytrace=False)
+    with leak.checked():
+        yield

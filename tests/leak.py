@@ -10,8 +10,12 @@ from __future__ import annotations
 import ctypes
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
+
+import pytest
 
 PR_SET_CHILD_SUBREAPER = 36
 PATIENCE = 2.0  # nothing may be left that long after its launcher
@@ -122,6 +126,20 @@ def _extra(before: State, now: State) -> list[str]:
         *(f"mount: {line}" for line in sorted(now.mounts - before.mounts)),
         *(f"file: {path}" for path in sorted(now.files - before.files)),
     ]
+
+
+@contextmanager
+def checked() -> Iterator[None]:
+    """Fails the test when this block leaves anything; what it left is ended, so that the next one starts clean."""
+    become_subreaper()
+    before = state()
+    yield
+    extra = left(before)
+    if extra:
+        kill(descendants() - before.processes)
+    reap()
+    if extra:
+        pytest.fail("left behind after the test:\n  " + "\n  ".join(extra), pytrace=False)
 
 
 def reap() -> None:

@@ -223,7 +223,7 @@ def _addresses(family: int, info: bytes) -> tuple[str, list[tuple[int, int, byte
         return address, [] if address.startswith("ff") else [(socket.IPPROTO_IPV6, IPV6_PKTINFO, info)]
     address = socket.inet_ntoa(info[8:12])
     back = struct.pack("=i4s4s", 0, info[8:12], bytes(4))
-    group = info[8] >= 224 or info[4:8] != info[8:12]
+    group = 224 <= info[8] < 240 or info[4:8] != info[8:12]
     return address, [] if group else [(socket.IPPROTO_IP, IP_PKTINFO, back)]
 
 

@@ -134,20 +134,22 @@ def finish_by(started: Capture, deadline: float, *, limit: int = 1 << 20) -> Fin
     poll, chunks, room = select.poll(), [], limit
     for descriptor in (started.output, ended):
         poll.register(descriptor, select.POLLIN)
-    while room > 0:
-        ready = {number for number, _ in poll.poll(max(0.0, deadline - time.monotonic()) * 1000)}
-        if started.output in ready:
-            if chunk := os.read(started.output, min(room, 65536)):
-                chunks.append(chunk)
-                room -= len(chunk)
-                continue
-            poll.unregister(started.output)
-        elif ended in ready or not ready:
-            break
-    os.killpg(started.pid, 9)  # not reaped yet, so the group is still its own
-    for descriptor in (ended, started.output):
-        os.close(descriptor)
-    _, status = os.waitpid(started.pid, 0)
-    errors = os.pread(started.errors, min(limit, 65536), 0)
-    os.close(started.errors)
+    try:
+        while room > 0:
+            ready = {number for number, _ in poll.poll(max(0.0, deadline - time.monotonic()) * 1000)}
+            if started.output in ready:
+                if chunk := os.read(started.output, min(room, 65536)):
+                    chunks.append(chunk)
+                    room -= len(chunk)
+                    continue
+                poll.unregister(started.output)
+            elif ended in ready or not ready:
+                break
+    finally:
+        os.killpg(started.pid, 9)  # not reaped yet, so the group is still its own
+        for descriptor in (ended, started.output):
+            os.close(descriptor)
+        _, status = os.waitpid(started.pid, 0)
+        errors = os.pread(started.errors, min(limit, 65536), 0)
+        os.close(started.errors)
     return Finished(exit_status(status), b"".join(chunks), errors)

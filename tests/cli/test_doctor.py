@@ -245,7 +245,7 @@ def test_broken_config(box: Box) -> None:
     config = box.state / "config.toml"
     config.write_text('[network]\ntier = "full"\n')
     found = doctor(box)
-    assert failing(found) == [] and found["config"]["found"] == "default tier full", "the control"
+    assert failing(found) == [] and found["config"]["found"] == "tier full", "the control"
     config.write_text('agnet = "claude"\n[network]\nteir = "full"\n')
     found = doctor(box)
     assert failing(found) == ["config"]
@@ -266,3 +266,32 @@ def test_no_home(box: Box) -> None:
     found = doctor(box, env={"HOME": None})
     assert "home" in failing(found)
     assert found["home"]["detail"] == "HOME is not set to a directory"
+
+
+@needs("userns", "bwrap", "git")
+@pytest.mark.usefixtures("agent")
+def test_what_use_remembered_is_the_default(box: Box) -> None:
+    assert box.claudebox("run", "-n", "offline", "--", "true").status == 0
+    kept = next((box.state / "instances").iterdir()) / "instance.toml"
+    kept.write_text(kept.read_text() + '[remembered]\nnetwork = "full"\n')
+    assert doctor(box)["config"]["found"] == "tier full"
+    assert doctor(box, cwd=box.home)["config"]["found"] == "tier internet-only", "the control: no project"
+    kept.write_text("project = [")
+    found = doctor(box)
+    assert failing(found) == ["state", "config"]
+    assert "instance.toml" in found["state"]["detail"] and "instance.toml" in found["config"]["detail"]
+
+
+@pytest.mark.usefixtures("agent")
+def test_a_relative_directory_of_ours(box: Box) -> None:
+    found = doctor(box, env={"CLAUDEBOX_HOME": "here"})
+    assert "state" in failing(found)
+    assert found["state"]["detail"] == "CLAUDEBOX_HOME is not an absolute path"
+
+
+@needs("userns", "bwrap", "git")
+@pytest.mark.usefixtures("agent")
+def test_a_directory_that_was_deleted(box: Box) -> None:
+    gone = box.home / "gone"
+    gone.mkdir()
+    assert failing(checks(box.run(["sh", "-c", 'rmdir "$PWD"; exec "$0" doctor --json', box.program], cwd=gone))) == []

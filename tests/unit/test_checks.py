@@ -29,6 +29,7 @@ DEBIAN = Machine(family="debian", title="Debian", root=False)
 GOOD = Facts(
     machine=DEBIAN,
     kernel="6.12.1",
+    asked_tier="offline",
     tier="offline",
     user=None,
     userns=Userns(error=""),

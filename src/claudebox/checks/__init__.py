@@ -117,6 +117,7 @@ class Facts(NamedTuple):
 
     machine: Machine
     kernel: str
+    asked_tier: str  # of the default launch
     tier: str  # whose needs are judged
     user: Problem | None
     userns: Userns

@@ -61,7 +61,10 @@ def _space(facts: Facts) -> Finding:
 
 
 def _config(facts: Facts) -> Finding:
-    return _problems(facts.config, "config.toml") if facts.config else Finding("ok", f"default tier {facts.tier}")
+    if facts.config:
+        return _problems(facts.config, "cannot be used")
+    later = f"{facts.asked_tier} is not part of this release, so {facts.tier} is judged"
+    return Finding("ok", f"tier {facts.asked_tier}", later if facts.asked_tier != facts.tier else "")
 
 
 def _kernel(facts: Facts) -> Finding:

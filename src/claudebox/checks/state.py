@@ -11,19 +11,17 @@ from collections.abc import Iterator
 from claudebox.checked import read_checked
 from claudebox.checks import Problem, State
 from claudebox.errors import ClaudeboxError
-from claudebox.run.instance import check_home
 
 LARGEST = 20_000  # entries looked at
 FILES = ("profiles", "agents")  # directories of files that may be links, judged hop by hop
 
 
-def survey_state(ours: str) -> State:
-    """Look at everything that a launch looks at, and go on after the first thing that is wrong."""
-    problems: list[Problem] = []
-    try:
-        check_home(ours)
-    except ClaudeboxError as error:
-        problems.append(Problem(error.message, error.hint))
+def survey_state(ours: str, wrong: tuple[Problem, ...] = ()) -> State:
+    """Look at everything that a launch looks at, and go on after the first thing that is wrong.
+
+    wrong: what was found out about the directory already; then nothing in it is looked at.
+    """
+    problems = list(wrong)
     if os.path.isdir(ours) and not problems:
         problems += [*_own(ours), *_written(ours)]
     place = _nearest(ours)

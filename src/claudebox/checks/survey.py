@@ -4,100 +4,151 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, TypeVar
 
 from claudebox.checks import Device, Facts, Problem, Program, Sandbox, fixes, programs, state, tiers, trials
 from claudebox.errors import ClaudeboxError
 from claudebox.host import survey_user
-from claudebox.model import Profile, Request, Tools
+from claudebox.model import Profile, Request, Tools, User
 from claudebox.process import SYSTEM_PATH
-from claudebox.profile import effective_profile, load_config
+from claudebox.profile import Remembered, effective_profile, load_config
 from claudebox.repository import find_project
-from claudebox.run import kept
+from claudebox.run import instance, kept
 from claudebox.run.landlock import landlock_abi
 
-SECONDS = 1.5  # for all programs together; one that has not answered by then does not work
+T = TypeVar("T")
+SECONDS = 1.6  # for all of it: what has not answered by then does not work
 NIX_DAEMON = "/nix/var/nix/daemon-socket/socket"
 TUN = "/dev/net/tun"
+
+
+class Place(NamedTuple):
+    """Whose launch is judged, and where. untrusted: what some sandbox can write; user, state, config: what is wrong."""
+
+    user: Problem | None
+    home: str
+    ours: str
+    state: tuple[Problem, ...]
+    profile: Profile | None
+    config: tuple[Problem, ...]
+    untrusted: tuple[str, ...]
 
 
 def survey(environment: Mapping[str, str]) -> Facts:
     """Try everything that a launch needs, for the person who runs us and the current directory."""
     deadline = time.monotonic() + SECONDS
-    user, home = _home(environment)
-    ours = environment.get("CLAUDEBOX_HOME", "") or f"{home}/.claudebox"
+    place = find_place(environment)
     path = environment.get("PATH", "") or SYSTEM_PATH
-    profile, config = _profile(environment, ours, home)
-    untrusted = (ours, *kept.projects(ours), *_project(environment, ours), *_written(profile))
-    asked = [programs.ask(name, path, untrusted) for name in programs.WANTED]
-    env = programs.try_env(deadline)
-    default = profile.agent.value if profile else "claude"
-    uname = os.uname()
-    tried = {
-        "userns": trials.userns(),
-        "seccomp": trials.filter_loads(uname.machine),
-        "landlock_abi": landlock_abi(),
-        "scopes": trials.scopes(),
-        "tun": _tun(),
-        "nix_daemon": _daemon(NIX_DAEMON),
-        "agents": programs.agents(ours, home, path, untrusted, default),
-        "state": state.survey_state(ours),
-        "terminal": _terminal(),
-    }
-    found = (*(programs.answered(one, deadline) for one in asked), env)
+    asked = {name: programs.ask(name, path, place.untrusted) for name in programs.WANTED}
+    try:
+        found = {"env": programs.try_env(deadline)}
+        for name in ("bwrap", "nft"):  # the sandbox wants them
+            found[name] = programs.answered(asked.pop(name), deadline)
+        uname = os.uname()
+        default = place.profile.agent.value if place.profile else "claude"
+        tier = place.profile.tier.value if place.profile else "offline"
+        tried = {
+            "userns": trials.userns(),
+            "seccomp": trials.filter_loads(uname.machine),
+            "landlock_abi": landlock_abi(),
+            "scopes": trials.scopes(),
+            "sandbox": _sandbox(found, uname.machine, deadline),
+            "tun": _tun(),
+            "nix_daemon": _daemon(NIX_DAEMON),
+            "agents": programs.agents(place.ours, place.home, path, place.untrusted, default),
+            "state": state.survey_state(place.ours, place.state),
+            "terminal": _terminal(),
+        }
+        for name in tuple(asked):
+            found[name] = programs.answered(asked.pop(name), deadline)
+    finally:
+        for one in asked.values():
+            programs.answered(one, 0)  # it is ended
     return Facts(
         machine=fixes.machine(_os_release(), os.getuid()),
         kernel=uname.release,
-        tier=tiers.judged(profile.tier.value if profile else "offline"),
-        user=user,
-        sandbox=_sandbox({one.name: one for one in found}, uname.machine),
-        programs=found,
+        asked_tier=tier,
+        tier=tiers.judged(tier),
+        user=place.user,
+        programs=tuple(found.values()),
         default_agent=default,
-        config=config,
+        config=place.config,
         **tried,  # type: ignore[arg-type]
     )
 
 
-def _home(environment: Mapping[str, str]) -> tuple[Problem | None, str]:
+def find_place(environment: Mapping[str, str]) -> Place:
+    """What a launch here begins with. What is wrong is noted, and the rest goes on with what is usual."""
+    wrong: dict[str, list[Problem]] = {"user": [], "state": [], "config": []}
+    user = _or(wrong["user"], lambda: survey_user(environment), None)
+    home = user.home if user else _home()
+    usual = environment.get("CLAUDEBOX_HOME", "")
+    usual = usual if usual.startswith("/") else f"{home}/.claudebox"
+    ours = _or(wrong["state"], lambda: instance.find_home(environment, home), usual)
+    project = _project(user, ours)
+    remembered = _or(wrong["config"], lambda: _remembered(user, ours, project), Remembered())
+    profile = _or(wrong["config"], lambda: _profile(environment, ours, home, remembered), None)
+    nobody: tuple[str, ...] = ()
+    projects = _or(wrong["state"], lambda: kept.projects(ours), nobody)
+    written = [os.path.realpath(m.source) for m in profile.mounts if m.access == "rw"] if profile else []
+    return Place(
+        user=wrong["user"][0] if wrong["user"] else None,
+        home=home,
+        ours=ours,
+        state=tuple(wrong["state"]),
+        profile=profile,
+        config=tuple(wrong["config"]),
+        untrusted=(ours, *projects, *([project] if project else []), *written),
+    )
+
+
+def _or(wrong: list[Problem], find: Callable[[], T], usual: T) -> T:
+    """What find finds; where it cannot, the reason is noted and what is usual is taken."""
     try:
-        return None, survey_user(environment).home
+        return find()
     except ClaudeboxError as error:
-        import pwd
-
-        try:
-            return Problem(error.message, error.hint), pwd.getpwuid(os.getuid()).pw_dir
-        except KeyError:
-            return Problem(error.message, error.hint), "/nonexistent"
+        wrong.append(Problem(error.message, error.hint))
+        return usual
 
 
-def _project(environment: Mapping[str, str], ours: str) -> tuple[str, ...]:
+def _home() -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:
+        return "/nonexistent"
+
+
+def _project(user: User | None, ours: str) -> str:
     """The project around the current directory, where a launch would work in one: its sandbox can write there."""
     try:
-        return (find_project(os.path.realpath(os.getcwd()), survey_user(environment), ours).root,)
+        return find_project(os.path.realpath(os.getcwd()), user, ours).root if user else ""
     except (ClaudeboxError, OSError):
-        return ()
+        return ""
 
 
-def _written(profile: Profile | None) -> tuple[str, ...]:
-    """What config.toml lets every sandbox write."""
-    return tuple(os.path.realpath(m.source) for m in profile.mounts if m.access == "rw") if profile else ()
+def _remembered(user: User | None, ours: str, project: str) -> Remembered:
+    if user is None or not project:
+        return Remembered()
+    found = kept.read(instance.identify(ours, user.uid, project).directory)
+    return Remembered(network=found.network, agent=found.agent)
 
 
-def _profile(environment: Mapping[str, str], ours: str, home: str) -> tuple[Profile | None, tuple[Problem, ...]]:
-    """The defaults of a launch in the current directory, and what is wrong with config.toml or the environment."""
-    try:
-        config = load_config(ours, home)
-        return effective_profile(Request(action="agent"), config, environment, home=home, cwd="/"), ()
-    except ClaudeboxError as error:
-        return None, (Problem(error.message, error.hint),)
+def _profile(environment: Mapping[str, str], ours: str, home: str, remembered: Remembered) -> Profile:
+    """The defaults of a launch in the current directory."""
+    config = load_config(ours, home)
+    asked = Request(action="agent")
+    return effective_profile(asked, config, environment, home=home, cwd="/", remembered=remembered)
 
 
-def _sandbox(found: Mapping[str, Program], machine: str) -> Sandbox:
+def _sandbox(found: Mapping[str, Program], machine: str, deadline: float) -> Sandbox:
     bwrap, env = found["bwrap"], found["env"]
     if not bwrap.path or bwrap.error or bwrap.lacks or not env.path or env.error:
         return Sandbox()
     tools = Tools(bwrap=bwrap.path, bwrap_version=(), sh="/bin/sh", env=env.path)
-    return trials.sandbox(tools, machine, found["nft"].path, time.monotonic() + SECONDS)
+    return trials.sandbox(tools, machine, found["nft"].path, deadline)
 
 
 def _tun() -> Device:

@@ -123,7 +123,7 @@ def survey(
         first_start=first_start(spec, user),
         pins=tuple(pins),
         sources=tuple(sources),
-        submounts=submounts(pins),
+        submounts=submounts([p.path for p in pins], system),
         sensitive=tuple((os.path.realpath(f"{user.home}/{where}"), what) for where, what in SECRETS),
         hostname=os.uname().nodename,
         notes=shadowed,
@@ -229,13 +229,15 @@ def check_links(path: str, untrusted: tuple[str, ...]) -> None:
         here = os.path.realpath(here)
 
 
-def submounts(pins: list[Pin]) -> tuple[tuple[str, str, str], ...]:
-    """The host's own mounts below what will be granted: (path, device, root)."""
+def submounts(granted: list[str], system: System) -> tuple[tuple[str, str, str], ...]:
+    """The host's own mounts below what will be granted, of the system too (a /usr/local on another disk):
+    (path, device, root)."""
     from claudebox.mountinfo import read
 
+    tops = tuple(p.rstrip("/") + "/" for p in (*granted, *system.trees, *(source for _, source, _ in system.binds)))
     found = []
     for entry in read("/proc/self/mountinfo"):
-        if any(entry.target.startswith(p.path.rstrip("/") + "/") for p in pins):
+        if entry.target.startswith(tops):
             found.append((entry.target, entry.device, entry.root))
     return tuple(found)
 

@@ -241,7 +241,7 @@ class Host(NamedTuple):
     first_start: tuple[tuple[str, str], ...]  # what the host's agent was answered: (key, JSON text)
     pins: tuple[Pin, ...]
     sources: tuple[tuple[str, str], ...]  # of the mounts asked for: (as written, canonical)
-    submounts: tuple[tuple[str, str, str], ...]  # host mounts below a pin: (path, device, root)
+    submounts: tuple[tuple[str, str, str], ...]  # host mounts below what is granted: (path, device, root)
     sensitive: tuple[tuple[str, str], ...]  # (path, what secret it is), canonical
     hostname: str
     notes: tuple[Note, ...] = ()

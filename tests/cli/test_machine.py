@@ -42,3 +42,15 @@ def test_env_is_tried_once(box: Box) -> None:
     for _ in range(2):
         assert box.claudebox("run", "-n", "offline", "--", "true").status == 0
     assert '"/usr/bin/env:' in (box.state / "cache" / "probes.json").read_text()
+
+
+@needs("userns", "bwrap", "git")
+def test_a_part_of_the_system_on_a_file_system_of_its_own(box: Box) -> None:
+    """It comes along with the mount above it, read-only, as the plan says."""
+    world = "mount -t tmpfs none /usr/local && mkdir /usr/local/deep && mount -t tmpfs none /usr/local/deep && "
+    world += "mount -t tmpfs none /etc/ssl && echo made | tee /usr/local/deep/file >/etc/ssl/file && "
+    script = "cat /usr/local/deep/file /etc/ssl/file; echo 2>/dev/null >/usr/local/deep/new || echo kept out"
+    done = box.run([*WORLD, f"{world}{USER}{box.program} run -n offline -- sh -c '{script}'"])
+    assert (done.status, done.stdout, done.stderr) == (0, "made\nmade\nkept out\n", "")
+    shown = box.run([*WORLD, f"{world}{USER}{box.program} run -n offline --dry-run -- true"]).stdout
+    assert "a mount of the host below /usr" in shown

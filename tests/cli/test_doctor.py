@@ -169,6 +169,18 @@ def test_no_agent(box: Box) -> None:
     assert done.stdout.splitlines()[-1].endswith("see agent; claudebox run -n offline can")
 
 
+@needs("userns", "bwrap", "git")
+@pytest.mark.usefixtures("agent")
+def test_what_to_type_is_this_distribution_s(box: Box) -> None:
+    release = box.home / "os-release"
+    release.write_text('NAME="Alpine Linux"\nID=alpine\nPRETTY_NAME="Alpine Linux v3.22"\n')
+    (box.home / "nothing").write_text("")
+    world = over(box.home / "nothing", "/usr/bin/bwrap") + over(release, "/etc/os-release")
+    assert doctor(box, world=world)["bubblewrap"]["fix"] == "sudo apk add bubblewrap"
+    text = box.run([*WORLD, f"{world}{USER}{box.program} doctor"]).stdout
+    assert text.startswith("Alpine Linux v3.22, Linux ")
+
+
 # --- kernel and devices --------------------------------------------------------------------------
 
 
@@ -183,6 +195,34 @@ def test_no_user_namespaces(box: Box) -> None:
     assert found["user namespaces"]["detail"] == "user.max_user_namespaces is 0"
     assert "user.max_user_namespaces" in found["user namespaces"]["fix"]
     assert "bwrap: " in found["sandbox"]["detail"]
+
+
+# A filter as a container has it: EPERM for unshare(2) and for clone(2) with CLONE_NEWUSER, ENOSYS for clone3(2).
+CONTAINER = """
+import ctypes, os, struct, sys
+UNSHARE, CLONE, CLONE3 = {"x86_64": (272, 56, 435), "aarch64": (97, 220, 435)}[os.uname().machine]
+one = lambda code, value, then=0, otherwise=0: struct.pack("<HBBI", code, then, otherwise, value)
+program = b"".join([
+    one(0x20, 0),                        # the number of the call
+    one(0x15, UNSHARE, 4, 0), one(0x15, CLONE3, 4, 0), one(0x15, CLONE, 0, 4),
+    one(0x20, 16), one(0x45, 0x10000000, 0, 2),  # clone's flags
+    one(0x06, 0x00050001), one(0x06, 0x00050026), one(0x06, 0x7FFF0000),
+])
+libc = ctypes.CDLL(None, use_errno=True)
+held = ctypes.create_string_buffer(program)
+header = ctypes.create_string_buffer(struct.pack("@HP", len(program) // 8, ctypes.addressof(held)))
+assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, header, 0, 0) == 0
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+@needs("userns", "bwrap", "git", "user")
+@pytest.mark.usefixtures("agent")
+def test_a_container_that_forbids_user_namespaces(box: Box) -> None:
+    found = checks(box.run(["/usr/bin/python3", "-c", CONTAINER, box.program, "doctor", "--json"]))
+    assert failing(found) == ["user namespaces", "sandbox", "late mounts"]
+    assert "it does not allow them (unshare: EPERM)" in found["user namespaces"]["detail"]
+    assert "--security-opt seccomp=unconfined" in found["user namespaces"]["fix"]
 
 
 @needs("userns", "bwrap", "git")

@@ -36,7 +36,7 @@ GOOD = Facts(
     seccomp="",
     landlock_abi=7,
     scopes="",
-    sandbox=Sandbox(start="", late="", rules="", tun=""),
+    sandbox=Sandbox(start="", late="", differs="", rules="", tun=""),
     programs=(
         Program("bwrap", "/usr/bin/bwrap", "0.12.0"),
         Program("env", "/usr/bin/env"),
@@ -215,6 +215,7 @@ def test_every_need_has_a_row(tier: str) -> None:
         GOOD._replace(seccomp="loading the filter: Invalid argument"),
         GOOD._replace(sandbox=Sandbox(start="bwrap: setting up uid map: Permission denied")),
         GOOD._replace(sandbox=Sandbox(start="", late="mount_setattr: Function not implemented")),
+        GOOD._replace(sandbox=GOOD.sandbox._replace(differs="/usr/x is mounted, not planned")),
         GOOD._replace(default_agent="codex"),
         GOOD._replace(default_agent="nobody"),
         program(GOOD, "env", error="no --default-signal"),
@@ -239,7 +240,7 @@ NO_NETWORK = program(program(program(GOOD, "nft", path=""), "pasta", path=""), "
         (program(GOOD, "slirp4netns", lacks=("--exit-fd",)), "internet-only", True),
         (program(program(GOOD, "slirp4netns", path=""), "pasta", path=""), "internet-only", False),
         (GOOD._replace(tun=Device(exists=True, mode=0o600, error="Permission denied")), "internet-only", False),
-        (GOOD._replace(sandbox=Sandbox("", "", "Operation not supported", "")), "internet-only", False),
+        (GOOD._replace(sandbox=GOOD.sandbox._replace(rules="Operation not supported")), "internet-only", False),
     ],
 )
 def test_the_tier_decides_what_the_network_needs(facts: Facts, tier: str, ready: bool) -> None:

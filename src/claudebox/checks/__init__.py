@@ -70,6 +70,7 @@ class Sandbox(NamedTuple):
 
     start: str | None = None
     late: str | None = None
+    differs: str | None = None  # its mounts from what was planned
     rules: str | None = None
     tun: str | None = None
 

@@ -110,9 +110,7 @@ def userns_reason(tried: Userns, bwrap: str) -> tuple[str, str, dict[str, str]]:
 
 def _bwrap(facts: Facts) -> Finding:
     bwrap = facts.program("bwrap")
-    if finding := _absent(facts, bwrap):
-        return finding
-    finding = _usable(facts, bwrap)
+    finding = _absent(facts, bwrap) or _usable(facts, bwrap)
     if finding.status != "ok":
         return finding
     known = [text for below, text in FLAWS if numbers(bwrap.version) < below]
@@ -149,6 +147,8 @@ def _late(facts: Facts) -> Finding:
         return Finding("failed", "not tried", "they need a sandbox that starts")
     if late:
         return Finding("failed", "cannot be made", late, fixes.other(facts.machine, "kernel"))
+    if facts.sandbox.differs:
+        return Finding("failed", "made, and not as planned", facts.sandbox.differs)
     return Finding("ok", "made in a sandbox, and as planned")
 
 
@@ -171,14 +171,15 @@ def _git(facts: Facts) -> Finding:
 
 def _nft(facts: Facts) -> Finding:
     nft, rules = facts.program("nft"), facts.sandbox.rules
-    if finding := _absent(facts, nft):
+    finding = _absent(facts, nft) or _usable(facts, nft)
+    if finding.status != "ok":
         return finding
-    shown = f"{nft.version}, {nft.path}"
+    shown = finding.found
     if rules is None:
         return Finding("failed", shown, "not tried: it needs a sandbox that starts")
     if rules:
         return Finding("failed", shown, f"the rules do not load: {rules}", fixes.other(facts.machine, "nf_tables"))
-    return Finding("ok", shown, "\n".join(_skipped(nft)))
+    return finding
 
 
 def _tun(facts: Facts) -> Finding:

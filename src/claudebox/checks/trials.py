@@ -165,15 +165,11 @@ def _in_sandbox(plan: SandboxPlan, watch: guard.Guard, started: Started, nft: st
         raise ClaudeboxError("bubblewrap did not say in time that the sandbox is ready")
     init = wait_ready(started, watch).init
 
-    late = said(lambda: make_late(plan, init, watch.pid))
+    late = said(lambda: namespaces.enter(mounts.waiting(plan, watch.pid), init))
+    differs = None if late else said(lambda: mounts.verify(plan, init, mounts.roots_of(plan, {})))
     rules = in_network_namespace(init, watch.pid, lambda: load_rules(nft)) if nft else None
-    return Sandbox(start="", late=late, rules=rules, tun=in_network_namespace(init, watch.pid, make_tap))
-
-
-def make_late(plan: SandboxPlan, init: int, group: int) -> None:
-    """The late mounts of a plan, and the sandbox's mountinfo against it. Raises ClaudeboxError."""
-    namespaces.enter(mounts.waiting(plan, group), init)
-    mounts.verify(plan, init, mounts.roots_of(plan, {}))
+    tun = in_network_namespace(init, watch.pid, make_tap)
+    return Sandbox(start="", late=late, differs=differs, rules=rules, tun=tun)
 
 
 def said(work: Callable[[], object]) -> str:
@@ -202,20 +198,20 @@ def _reap(pid: int) -> None:
 
 def specimen(tools: Tools, machine: str) -> SandboxPlan:
     """The plan of a sandbox with nothing in it but the system, and with both kinds of late mounts."""
-    from claudebox.host import survey_system
+    from claudebox.host import submounts, survey_system
 
     why = Why("tried by doctor")
-    tried = "/run/tried"
+    tried, system = "/run/tried", survey_system()
     made = filesystem.ordered(
         [
-            *filesystem.base_system(survey_system()),
+            *filesystem.base_system(system),
             *filesystem.private(1 << 20, console=False),
             Directory(target=tried, why=why),
             *filesystem.own_proc_sys(os.getuid()),
             Tmpfs(target=tried, access="ro", late=True, why=why),
-            Bind(source="/usr", target=f"{tried}/usr", access="ro", late=True, inside=True, why=why),
+            Bind(source="/var/tmp", target=f"{tried}/again", access="ro", late=True, inside=True, why=why),
         ],
-        (),
+        submounts([], system),
     )
     return SandboxPlan(
         instance=Instance(id="", root="/", directory="/"),

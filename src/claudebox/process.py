@@ -123,9 +123,9 @@ def finish_capture(started: Capture, *, limit: int = 1 << 20) -> Finished:
 
 
 def finish_by(started: Capture, deadline: float, *, limit: int = 1 << 20) -> Finished:
-    """As `finish_capture` for a program that may hang, started with group=0.
+    """As `finish_capture` for a program that may hang; what it started is its group's to end.
 
-    deadline: as time.monotonic() counts; what still runs then is killed with its group, and has the status 137.
+    deadline: as time.monotonic() counts; a program that still runs then is killed, and has the status 137.
     """
     import select
     import time
@@ -146,7 +146,7 @@ def finish_by(started: Capture, deadline: float, *, limit: int = 1 << 20) -> Fin
             elif ended in ready or not ready:
                 break
     finally:
-        os.killpg(started.pid, 9)  # not reaped yet, so the group is still its own
+        os.kill(started.pid, 9)  # not reaped yet, so the pid is still its own
         for descriptor in (ended, started.output):
             os.close(descriptor)
         _, status = os.waitpid(started.pid, 0)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -273,7 +275,7 @@ def test_state_that_others_can_write(box: Box) -> None:
 @needs("userns", "bwrap", "git")
 @pytest.mark.usefixtures("agent")
 def test_what_the_agent_wrote_in_its_home_is_no_concern(box: Box) -> None:
-    script = "mkdir -m 777 open; ln -s /etc/passwd link"
+    script = "mkdir -m 777 open; ln -s /etc/passwd link; chmod 777 ."
     assert box.claudebox("run", "-n", "offline", "--", "sh", "-c", f"cd; {script}").status == 0
     assert failing(doctor(box)) == []
 
@@ -335,3 +337,18 @@ def test_a_directory_that_was_deleted(box: Box) -> None:
     gone = box.home / "gone"
     gone.mkdir()
     assert failing(checks(box.run(["sh", "-c", 'rmdir "$PWD"; exec "$0" doctor --json', box.program], cwd=gone))) == []
+
+
+@needs("userns", "bwrap", "git")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=["int", "term", "kill"])
+def test_what_hangs_ends_with_a_doctor_that_is_killed(box: Box, number: signal.Signals) -> None:
+    """The fixture that looks for what is left is the test; that the program ran is its control."""
+    made = box.home / "tools" / "nix"
+    made.parent.mkdir()
+    made.write_text(f"#!/bin/sh\necho up >{box.home}/up\nsleep 600\n")
+    made.chmod(0o755)
+    os.mkfifo(box.home / "up")
+    with box.start([box.program, "doctor"], env={"PATH": f"{made.parent}:/usr/bin:/bin"}) as process:
+        assert (box.home / "up").read_text() == "up\n"
+        process.send_signal(number)
+        process.wait(timeout=10)

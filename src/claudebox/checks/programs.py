@@ -37,8 +37,8 @@ class Asked(NamedTuple):
     help: process.Capture | None
 
 
-def ask(name: str, path: str, untrusted: tuple[str, ...]) -> Asked | Program:
-    """Find a program and start asking it; it answers while others do."""
+def ask(name: str, path: str, untrusted: tuple[str, ...], group: int) -> Asked | Program:
+    """Find a program and start asking it, in a guard's group; it answers while others do."""
     notes: list[Note] = []
     found = find_program(name, path, untrusted, notes)
     skipped = tuple(note.text.removesuffix(" is skipped: a sandbox can write there") for note in notes)
@@ -46,16 +46,16 @@ def ask(name: str, path: str, untrusted: tuple[str, ...]) -> Asked | Program:
     if not found:
         return program
     try:  # by its name: pasta is passt by another one
-        version = _start(found, name, "--version")
-        helped = _start(found, name, "--help") if WANTED[name] else None
+        version = _start(found, name, "--version", group)
+        helped = _start(found, name, "--help", group) if WANTED[name] else None
     except ClaudeboxError as error:
         return program._replace(error=error.message)
     return Asked(program, version, helped)
 
 
-def _start(path: str, name: str, option: str) -> process.Capture:
+def _start(path: str, name: str, option: str, group: int) -> process.Capture:
     environment = {"PATH": process.SYSTEM_PATH, "HOME": "/nonexistent"}
-    return process.start_capture([name, option], environment=environment, group=0, path=path)
+    return process.start_capture([name, option], environment=environment, group=group, path=path)
 
 
 def answered(asked: Asked | Program, deadline: float) -> Program:
@@ -88,13 +88,13 @@ def _ended(done: process.Finished) -> str:
     return f"it does not run: status {done.status}" + (f", {lines[-1]}" if lines else "")
 
 
-def try_env(deadline: float) -> Program:
+def try_env(group: int, deadline: float) -> Program:
     """Whether env can give signals their default action; tried, because busybox's knows no such option."""
     program = Program(name="env", path=ENV if os.access(ENV, os.X_OK) else "")
     if not program.path:
         return program
     try:
-        started = process.start_capture([ENV, SIGNALS, ENV], environment={}, group=0)
+        started = process.start_capture([ENV, SIGNALS, ENV], environment={}, group=group)
     except ClaudeboxError as error:
         return program._replace(error=error.message)
     done = process.finish_by(started, deadline)

@@ -46,12 +46,12 @@ def _own(ours: str) -> Iterator[Problem]:
             state = os.lstat(path)
         except OSError:
             continue  # a session ended meanwhile
-        name = shlex.quote(path)
+        name, sudo = shlex.quote(path), "sudo " if os.getuid() else ""
         if stat.S_ISLNK(state.st_mode):
             yield Problem(f"{path} is a link", f"rm {name}")
         elif state.st_uid != os.getuid():
-            yield Problem(f"{path} belongs to uid {state.st_uid}", f"sudo chown -R {os.getuid()} {name}")
-        elif state.st_mode & 0o022:
+            yield Problem(f"{path} belongs to uid {state.st_uid}", f"{sudo}chown -R {os.getuid()} {name}")
+        elif state.st_mode & 0o022 and os.path.basename(path) != "home":  # its mode is the agent's to change
             yield Problem(f"{path} can be written by others", f"chmod go-w {name}")
 
 

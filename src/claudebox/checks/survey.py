@@ -14,7 +14,7 @@ from claudebox.model import Profile, Request, Tools, User
 from claudebox.process import SYSTEM_PATH
 from claudebox.profile import Remembered, effective_profile, load_config
 from claudebox.repository import find_project
-from claudebox.run import instance, kept
+from claudebox.run import guard, instance, kept
 from claudebox.run.landlock import landlock_abi
 
 T = TypeVar("T")
@@ -40,9 +40,12 @@ def survey(environment: Mapping[str, str]) -> Facts:
     deadline = time.monotonic() + SECONDS
     place = find_place(environment)
     path = environment.get("PATH", "") or SYSTEM_PATH
-    asked = {name: programs.ask(name, path, place.untrusted) for name in programs.WANTED}
+    watch = guard.start_guard("/bin/sh")  # with us, killed too, ends what was asked and hangs
+    asked: dict[str, programs.Asked | Program] = {}
     try:
-        found = {"env": programs.try_env(deadline)}
+        for name in programs.WANTED:
+            asked[name] = programs.ask(name, path, place.untrusted, watch.pid)
+        found = {"env": programs.try_env(watch.pid, deadline)}
         for name in ("bwrap", "nft"):  # the sandbox wants them
             found[name] = programs.answered(asked.pop(name), deadline)
         uname = os.uname()
@@ -65,6 +68,7 @@ def survey(environment: Mapping[str, str]) -> Facts:
     finally:
         for one in asked.values():
             programs.answered(one, 0)  # it is ended
+        guard.leave(watch)
     return Facts(
         machine=fixes.machine(_os_release(), os.getuid()),
         kernel=uname.release,

@@ -32,7 +32,8 @@ def options(made: Parser) -> list[str]:
 
 def parse(made: Parser, argv: list[str]) -> argparse.Namespace:
     """What was typed; an unknown option or argument names its neighbour. Raises ClaudeboxError."""
-    typed, unknown = made.parse_known_args(argv)
+    # intermixed: `-y NAME` and `NAME -y` alike, also where a name may be left out
+    typed, unknown = made.parse_known_intermixed_args(argv)
     if unknown:
         from claudebox.nearest import nearest
 

@@ -16,8 +16,9 @@ OTHERS: dict[str, tuple[str, str]] = {
     "ps": ("sessions", "the sessions that run now"),
     "stop": ("sessions", "end a session: its pid, its project, or --all"),
     "doctor": ("doctor", "can this machine do it? each check, its result, the fix"),
+    "instance": ("instance", "what is kept of each project: list, show, path, remove, prune, repair, move"),
 }
-LATER = ("use", "network", "instance", "profile", "auth", "completion")
+LATER = ("use", "network", "profile", "auth", "completion")
 
 
 def request(argv: list[str]) -> Request:

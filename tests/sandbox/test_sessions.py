@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,25 +15,9 @@ import pytest
 import leak
 from box import Box
 from capability import needs
+from sessions import UP, session
 
 pytestmark = [needs("userns", "bwrap", "git"), pytest.mark.uid0]
-
-UP = "echo up; read word; echo down"
-
-
-@contextlib.contextmanager
-def session(box: Box, script: str = UP, cwd: Path | None = None) -> Iterator[subprocess.Popen[bytes]]:
-    """A sandbox that runs the script, once it has said `up`."""
-    launcher = box.start(
-        [box.program, "run", "-n", "offline", "--", "sh", "-c", script], cwd=cwd, stdin=subprocess.PIPE
-    )
-    try:
-        assert launcher.stdout is not None
-        assert launcher.stdout.readline() == b"up\n", launcher.stderr and launcher.stderr.read()
-        yield launcher
-    finally:
-        launcher.kill()
-        launcher.communicate()
 
 
 def listed(box: Box) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ import time
 from claudebox import descriptors
 from claudebox.errors import ClaudeboxError
 from claudebox.model import Bind, SandboxPlan, Tmpfs
+from claudebox.run.instance import repair_hint
 from claudebox.run.points import holder as holder_of
 
 
@@ -31,7 +32,8 @@ def clear_way(plan: SandboxPlan, here: int, home: int) -> list[str]:
             moved = _clear(home, here, names, directory=directory)
         except OSError as error:
             place = f"{plan.instance.directory}/home/{'/'.join(names)}"
-            raise ClaudeboxError(f"cannot use {place}: {error.strerror}", "an agent may have left it so") from None
+            hint = repair_hint(error, "an agent may have left it so")
+            raise ClaudeboxError(f"cannot use {place}: {error.strerror}", hint) from None
         if moved:
             said.append(f"{plan.instance.directory}/home/{moved[0]} was no place for a mount; it is now {moved[1]}")
     return said
@@ -70,7 +72,8 @@ def write_files(plan: SandboxPlan, home: int) -> None:
             _write_missing(home, directories, name, file.content)
         except OSError as error:
             place = f"{plan.instance.directory}/home/{file.path}"
-            raise ClaudeboxError(f"cannot write {place}: {error.strerror}", "look at what stands there") from None
+            hint = repair_hint(error, "look at what stands there")
+            raise ClaudeboxError(f"cannot write {place}: {error.strerror}", hint) from None
 
 
 def _write_missing(home: int, directories: list[str], name: str, content: bytes) -> None:

@@ -68,8 +68,14 @@ def open_directory(instance: Instance, ours: str) -> int:
         if kept.begin(here, instance.root):
             name_orphan(ours, instance.root)
     except OSError as error:
-        raise ClaudeboxError(f"cannot use {instance.directory}: {error.strerror}", "free space, or repair it") from None
+        what = f"cannot use {instance.directory}: {error.strerror}"
+        raise ClaudeboxError(what, repair_hint(error, "free some space, or look at what stands there")) from None
     return descriptors.high(here)
+
+
+def repair_hint(error: OSError, otherwise: str) -> str:
+    """What to do about a place in an instance that cannot be used: an agent can take its modes away."""
+    return "claudebox instance repair" if isinstance(error, PermissionError) else otherwise
 
 
 def name_orphan(ours: str, root: str) -> None:
@@ -178,7 +184,9 @@ def make_stub(stub: Stub) -> None:
             finally:
                 os.close(file)
     except OSError as error:
-        raise ClaudeboxError(f"cannot make {stub.path}: {error.strerror}", "look at what stands there") from None
+        raise ClaudeboxError(
+            f"cannot make {stub.path}: {error.strerror}", repair_hint(error, "look at what stands there")
+        ) from None
     finally:
         if parent >= 0:
             os.close(parent)

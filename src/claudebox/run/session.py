@@ -175,7 +175,10 @@ def lives(session: Session, here: int) -> bool:
     """Whether its launcher still runs: the same start, and it holds one of the instance's locks open."""
     if session.pid <= 0 or session.started <= 0 or start_time(session.pid) != session.started:
         return False
-    locks = os.open("locks", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=here)
+    try:
+        locks = os.open("locks", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=here)
+    except OSError:
+        return False
     try:
         known = {_identity(os.stat(name, dir_fd=locks, follow_symlinks=False)) for name in os.listdir(locks)}
     finally:

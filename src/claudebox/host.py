@@ -9,7 +9,7 @@ from claudebox import descriptors, process
 from claudebox.agents import AgentSpec
 from claudebox.errors import ClaudeboxError
 from claudebox.locating import find_agent, find_program
-from claudebox.model import Host, Kernel, Note, Pin, Profile, Project, System, Tools, User
+from claudebox.model import Host, Kernel, Note, Pin, Profile, Project, System, Tools, Uplink, User
 from claudebox.probes import remembered
 from claudebox.repository import git_tree
 from claudebox.run import kept
@@ -92,6 +92,7 @@ def survey(
     path = environment.get("PATH", "") or process.SYSTEM_PATH
     tools, shadowed = survey_tools(path, untrusted, ours, keep=keep)
     started = git_settings_started(tools, user)
+    uplink, nft, skipped = survey_uplink(profile, path, untrusted, ours, keep=keep)
     agent = find_agent(spec, user.home, path, untrusted)
     system = survey_system()
     pins = [pin(project.root), *([] if agent is None else map(pin, agent.grants))]
@@ -111,7 +112,7 @@ def survey(
         code=code,
         system=system,
         kernel=survey_kernel(profile.tier.value),
-        tools=tools,
+        tools=tools._replace(nft=nft),
         environment=tuple(environment.items()),
         path=tuple((e, os.path.realpath(e)) for e in path.split(":") if e.startswith("/") and os.path.isdir(e)),
         venv=venv_target(project.root),
@@ -126,7 +127,8 @@ def survey(
         submounts=submounts([p.path for p in pins], system),
         sensitive=tuple((os.path.realpath(f"{user.home}/{where}"), what) for where, what in SECRETS),
         hostname=os.uname().nodename,
-        notes=shadowed,
+        notes=(*shadowed, *skipped),
+        uplink=uplink,
     )
 
 
@@ -143,6 +145,19 @@ def survey_tools(path: str, untrusted: tuple[str, ...], ours: str, *, keep: bool
     remembered(ours, ENV, lambda: env_signals(ENV), keep=keep)
     tools = Tools(bwrap=found["bwrap"], bwrap_version=numbers, sh="/bin/sh", env=ENV, git=found["git"])
     return tools, tuple(notes)
+
+
+def survey_uplink(
+    profile: Profile, path: str, untrusted: tuple[str, ...], ours: str, *, keep: bool
+) -> tuple[Uplink | None, str, tuple[Note, ...]]:
+    """Where the tier has rules: how the host reaches the world, and nft."""
+    if profile.tier.value != "internet-only":
+        return None, "", ()
+    from claudebox import uplink
+
+    notes: list[Note] = []
+    found = uplink.survey(profile, lambda name: find_program(name, path, untrusted, notes), ours, keep=keep)
+    return found, find_program("nft", path, untrusted, notes), tuple(notes)
 
 
 def bwrap_version(bwrap: str) -> str:

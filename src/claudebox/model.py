@@ -109,6 +109,26 @@ class MountRequest(NamedTuple):
     origin: Origin
 
 
+class Prefix(NamedTuple):
+    """An IP prefix as numbers: version 4 or 6, the address with nothing set behind length bits. address.py has
+    the arithmetic."""
+
+    version: int
+    value: int
+    length: int
+
+
+class Allowance(NamedTuple):
+    """An exception of `[network] allow_lan` as written. name: "" where prefix says it; port 0: all of them;
+    protocol: "tcp", "udp", or "" for both (without a port: for every protocol)."""
+
+    written: str
+    name: str
+    prefix: Prefix | None
+    port: int
+    protocol: str
+
+
 class Limits(NamedTuple):
     """Bounds of one sandbox. processes: tasks; tmp: bytes of each private tmpfs; memory: as written."""
 
@@ -124,6 +144,7 @@ class Profile(NamedTuple):
     unattended: Setting[bool]
     tier: Setting[Tier]
     backend: Setting[str]
+    allow_lan: tuple[Setting[Allowance], ...]
     env_pass: tuple[Setting[str], ...]  # names and patterns, "!NAME" takes one out again, in order
     env_set: tuple[Setting[tuple[str, str]], ...]
     mounts: tuple[MountRequest, ...]
@@ -163,6 +184,7 @@ class Tools(NamedTuple):
     sh: str
     env: str
     git: str = ""
+    nft: str = ""  # looked for only where the tier has rules
 
 
 class System(NamedTuple):
@@ -221,6 +243,51 @@ class AgentInstall(NamedTuple):
     found_at: str
 
 
+class HostAddress(NamedTuple):
+    """An address of the host. peer: the other end of a point-to-point link, else the address again; length: of
+    the prefix that is on this link."""
+
+    address: Prefix
+    peer: Prefix
+    length: int
+
+
+class Route(NamedTuple):
+    """A route of any table of the host. device: its index, 0 without one; gateway: as the kernel says it, b""
+    without one; kind, protocol: RTN_* and RTPROT_* of rtnetlink(7)."""
+
+    prefix: Prefix
+    device: int
+    gateway: bytes
+    kind: int
+    protocol: int
+
+
+class Carrier(NamedTuple):
+    """A program that can carry a sandbox's packets, as it is installed. options: what we ask for of its --help."""
+
+    name: str
+    program: str
+    version: tuple[int, ...]
+    options: tuple[str, ...]
+
+
+class Uplink(NamedTuple):
+    """How the host reaches the world, and what could carry a sandbox's packets there.
+
+    nameservers: of its resolv.conf, in order; tun: what is wrong with /dev/net/tun, "" if nothing;
+    names: what the names of allow_lan resolve to now; root: we are uid 0 of the initial user namespace.
+    """
+
+    addresses: tuple[HostAddress, ...]
+    routes: tuple[Route, ...]
+    nameservers: tuple[str, ...]
+    carriers: tuple[Carrier, ...]
+    tun: str
+    names: tuple[tuple[str, tuple[Prefix, ...]], ...]
+    root: bool
+
+
 class Host(NamedTuple):
     """The survey: facts about machine, user, project and agent, probed by trying, then frozen."""
 
@@ -245,6 +312,7 @@ class Host(NamedTuple):
     sensitive: tuple[tuple[str, str], ...]  # (path, what secret it is), canonical
     hostname: str
     notes: tuple[Note, ...] = ()
+    uplink: Uplink | None = None  # None where the tier asks for none
 
 
 # --- what was decided --------------------------------------------------------------------------
@@ -385,27 +453,58 @@ class Isolation(NamedTuple):
     landlock_scopes: bool
 
 
+class Blocked(NamedTuple):
+    """A prefix that the rules refuse, and why."""
+
+    prefix: str
+    reason: str
+
+
+class Interface(NamedTuple):
+    """The one way out of the sandbox's netns. addresses: its own, with length; gateways, resolvers: IPv4 first;
+    neighbours: what IPv6 neighbour discovery may ask; carries_tcp: the resolver takes TCP too; configures:
+    what is set on it by us and not by the backend."""
+
+    device: str
+    addresses: tuple[str, ...]
+    gateways: tuple[str, ...]
+    resolvers: tuple[str, ...]
+    neighbours: tuple[str, ...]
+    ipv6: bool
+    carries_tcp: bool
+    configures: tuple[str, ...] = ()
+
+
 class NetworkPlan(NamedTuple):
-    """How much network, and who carries it."""
+    """How much network, and who carries it. ruleset: the nft file, whole; allow_lan: each with the addresses
+    that it was pinned to; own: the host's own networks as the rules have them."""
 
     tier: Tier
     backend: str
     resolver: str
     why: Why
     ruleset: str = ""
-    blocked: tuple[str, ...] = ()
+    blocked: tuple[Blocked, ...] = ()
     allow_lan: tuple[str, ...] = ()
     allow: tuple[str, ...] = ()
     host_ports: tuple[int, ...] = ()
     publish: tuple[str, ...] = ()
     learn: bool = False
+    interface: Interface | None = None
+    own: tuple[Prefix, ...] = ()
 
 
 class Helper(NamedTuple):
-    """A host process that lives exactly as long as the sandbox: argv with `<placeholders>`."""
+    """A host process that lives exactly as long as the sandbox.
+
+    argv: with `<fd:NAME>` and `<pid:NAME>` where a number exists only at run time; streams: what its standard
+    input and output are, "nothing", "errors" or the name of a descriptor; ready: which descriptor it says on
+    that it is; hint: what to do when it does not.
+    """
 
     name: str
     argv: tuple[str, ...]
+    streams: tuple[str, str]
     ready: str
     hint: str
 

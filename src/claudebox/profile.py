@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from claudebox.document import Loaded
+    from claudebox.model import Allowance
 
 T = TypeVar("T")
 
@@ -77,6 +78,7 @@ def effective_profile(
             _tier(request.network, Origin(Layer.COMMAND_LINE, f"-n {request.network}")),
         ),
         backend=_base(config, "network.backend"),
+        allow_lan=_allow_lan(config),
         env_pass=passed,
         env_set=assigned,
         mounts=_mounts(config, request.mounts, home, cwd),
@@ -90,7 +92,7 @@ def effective_profile(
 def _refuse_what_comes_later(request: Request, environment: Mapping[str, str]) -> None:
     """By name, so that nothing that was asked for is silently left out."""
     profiles = "named profiles", "write what every launch needs into config.toml"
-    network = "network exceptions", "choose -n offline or -n full"
+    network = "network exceptions", "choose -n internet-only, -n offline or -n full"
     packages = "nix packages", "install the package on the host"
     asked = (
         ("-P", request.profiles, profiles),
@@ -192,6 +194,15 @@ def _variables(
         else:
             assigned[name] = Setting((name, given), origin)
     return tuple(passed), tuple(assigned.values())
+
+
+def _allow_lan(config: Loaded | None) -> tuple[Setting[Allowance], ...]:
+    if config is None:
+        return ()
+    from claudebox.typed import allowance
+
+    written = config.document.get("network", {}).get("allow_lan", ())
+    return tuple(Setting(allowance(w), config.origin("network", "allow_lan", i)) for i, w in enumerate(written))
 
 
 def _mounts(config: Loaded | None, options: tuple[str, ...], home: str, cwd: str) -> tuple[MountRequest, ...]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         "assignments",  # a table of variables
         "strings",
         "ports",
+        "allowances",  # exceptions of internet-only: address, prefix or name, with a port
         "rules",  # names of hosts, or tables about them
     ]
 
@@ -63,8 +64,8 @@ KEYS: tuple[Key, ...] = (
     Key("", "unattended", "flag", False, "the agent asks nothing"),
     Key("", "packages", "strings", (), "nix packages on PATH", later="nix packages"),
     Key("network", "tier", "choice", "internet-only", "how much network", values=TIERS),
-    Key("network", "backend", "choice", "auto", "who carries packets", values=BACKENDS, later="network backends"),
-    Key("network", "allow_lan", "strings", (), "exceptions in the LAN", later="network exceptions"),
+    Key("network", "backend", "choice", "auto", "who carries packets", values=BACKENDS),
+    Key("network", "allow_lan", "allowances", (), "hosts and prefixes in the LAN: HOST[:PORT][/tcp|/udp]"),
     Key("network", "allow", "rules", (), "names for tier allowlist", later="network exceptions"),
     Key("network", "host_ports", "ports", (), "ports of the host's 127.0.0.1", later="network exceptions"),
     Key("network", "publish", "ports", (), "the agent's ports on the host's 127.0.0.1", later="network exceptions"),

@@ -9,6 +9,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Literal
 
+    from claudebox.model import Allowance
+
 DASHES = str.maketrans("-.", "__")
 UNITS = {"K": 10, "M": 20, "G": 30, "T": 40}
 LARGEST = 1 << 50  # what no machine has, and what bwrap's --size still reads
@@ -115,3 +117,43 @@ def mount(text: str) -> MountSpec:
             r"an example is -m ~/data:/data:rw; write \: for a colon that belongs to a path",
         )
     return MountSpec(source=pieces[0], target=pieces[1] if len(pieces) == 2 else "", access=access)
+
+
+def allowance(text: str) -> Allowance:
+    """`HOST[:PORT][/tcp|/udp]` of `allow_lan`, where HOST is an address, a prefix or a name; IPv6 with a port in []."""
+    from claudebox import address
+    from claudebox.model import Allowance
+
+    rest, protocol = text, ""
+    for name in ("tcp", "udp"):
+        if rest.endswith(f"/{name}"):
+            rest, protocol = rest[: -len(name) - 1], name
+    host, port = _host_and_port(rest)
+    prefix = address.parse(host)
+    if port is None or (prefix is None and not is_host(host)):
+        raise Unusable(
+            'an address, a prefix or a name, such as "192.168.1.20:5432", "10.20.0.0/16" or "db.lan:5432/tcp"'
+        )
+    return Allowance(written=text, name="" if prefix else host, prefix=prefix, port=port, protocol=protocol)
+
+
+def _host_and_port(text: str) -> tuple[str, int | None]:
+    """Port 0 where none is written, None where it is none."""
+    if text.startswith("["):
+        host, _, after = text[1:].partition("]")
+        colon, digits = after[:1], after[1:]
+    elif text.count(":") == 1:
+        host, colon, digits = text.partition(":")
+    else:
+        return text, 0
+    if not colon and not digits:
+        return host, 0
+    port = _number(digits)
+    return host, port if colon == ":" and 1 <= port <= 65535 else None
+
+
+def is_host(text: str) -> bool:
+    """A name of a host as DNS has them; what looks like an address is none."""
+    labels = text.removesuffix(".").split(".")
+    plain = all(0 < len(one) <= 63 and is_name(f"_{one}".translate(DASHES)) and one[0] != "-" for one in labels)
+    return len(text) <= 100 and plain and not labels[-1].isdigit() and "_" not in labels[-1]

@@ -204,6 +204,7 @@ CHECKS: dict[schema.Kind, Check] = {
     "assignments": _assignments,
     "strings": _list_of("strings"),
     "ports": _list_of("ports from 1 to 65535", _port, (int,)),
+    "allowances": _list_of("addresses, prefixes or names", typed.allowance),
     "rules": _list_of("names or tables", types=(str, dict)),
 }
 

@@ -81,7 +81,7 @@ host_ports = [0]
 
 
 ALL = """\
-38 errors in ~/.claudebox/config.toml and ~/.claudebox/1.toml and ~/.claudebox/2.toml:
+36 errors in ~/.claudebox/config.toml and ~/.claudebox/1.toml and ~/.claudebox/2.toml:
   ~/.claudebox/config.toml:1:1: unknown key "tier", nearest is "network.tier"
   ~/.claudebox/config.toml:2:1: packages: nix packages are not available yet
   ~/.claudebox/config.toml:3:1: unknown key "netwrk", nearest is "network"
@@ -92,7 +92,6 @@ ALL = """\
   ~/.claudebox/config.toml:8:10: limits is a table, [limits], and not a date or time
   ~/.claudebox/config.toml:9:11: extends: expected a list of names of profiles, not a string
   ~/.claudebox/config.toml:11:8: network.tier: expected "offline", "allowlist", "internet-only" or "full", nearest is "internet-only"
-  ~/.claudebox/config.toml:12:1: network.backend: network backends are not available yet
   ~/.claudebox/config.toml:13:1: network.allow: network exceptions are not available yet
   ~/.claudebox/config.toml:14:12: network.publish: expected ports from 1 to 65535, not a string
   ~/.claudebox/config.toml:16:14: sandbox.git_config: expected "ro" or "rw", not a boolean
@@ -117,7 +116,6 @@ ALL = """\
   ~/.claudebox/1.toml:12:13: limits.processes: expected a whole number from 1 to 4194304
   ~/.claudebox/1.toml:13:10: limits.memory: expected a size such as "8G" or a percentage such as "75%"
   ~/.claudebox/1.toml:14:7: limits.tmp: expected a size such as "512M" or "2G", not a whole number
-  ~/.claudebox/1.toml:16:1: network.allow_lan: network exceptions are not available yet
   ~/.claudebox/1.toml:17:15: network.host_ports: expected ports from 1 to 65535
   ~/.claudebox/2.toml:1:5: not valid TOML: invalid value
 """  # noqa: E501

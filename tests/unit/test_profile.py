@@ -41,6 +41,7 @@ def test_built_in_defaults() -> None:
         unattended=Setting(False),
         tier=Setting("internet-only"),
         backend=Setting("auto"),
+        allow_lan=(),
         env_pass=(),
         env_set=(),
         mounts=(),
@@ -95,6 +96,7 @@ tmp = "512M"
         unattended=Setting(True, at(3)),
         tier=Setting("offline", at(6)),
         backend=Setting("auto", at(7)),
+        allow_lan=(),
         env_pass=(Setting("AWS_*", at(11)), Setting("!AWS_PROFILE", at(12))),
         env_set=(Setting(("EDITOR", "vim -u NONE"), at(13)), Setting(("EMPTY", ""), at(13))),
         mounts=(
@@ -238,7 +240,7 @@ def test_links_stay_as_written(tmp_path: Path) -> None:
         (
             {"allow": ("a.example",)},
             "--allow: network exceptions are not available yet",
-            "leave --allow out; choose -n offline or -n full",
+            "leave --allow out; choose -n internet-only, -n offline or -n full",
         ),
         (
             {"environment": {"CLAUDEBOX_NETWORK": "of line"}},

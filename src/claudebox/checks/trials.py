@@ -13,7 +13,7 @@ from claudebox.checks import Sandbox, Userns
 from claudebox.errors import ClaudeboxError
 from claudebox.model import Bind, Directory, Instance, Isolation, Limits, NetworkPlan, SandboxPlan, Tmpfs, Tools, Why
 from claudebox.plan import filesystem, isolation, seccomp
-from claudebox.run import guard, launch, mounts, namespaces
+from claudebox.run import guard, launch, mounts
 from claudebox.run.landlock import restrict_scopes
 from claudebox.run.namespaces import (
     CLONE_NEWNET,
@@ -165,7 +165,7 @@ def _in_sandbox(plan: SandboxPlan, watch: guard.Guard, started: Started, nft: st
         raise ClaudeboxError("bubblewrap did not say in time that the sandbox is ready")
     init = wait_ready(started, watch).init
 
-    late = said(lambda: namespaces.enter(mounts.waiting(plan, watch.pid), init))
+    late = said(lambda: mounts.enter(mounts.waiting(plan, watch.pid), init))
     differs = None if late else said(lambda: mounts.verify(plan, init, mounts.roots_of(plan, {})))
     rules = in_network_namespace(init, watch.pid, lambda: load_rules(nft)) if nft else None
     tun = in_network_namespace(init, watch.pid, make_tap)

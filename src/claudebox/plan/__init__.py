@@ -12,7 +12,7 @@ def build_plan(request: Request, profile: Profile, host: Host, spec: AgentSpec, 
 
     Raises ClaudeboxError for whatever cannot be enforced or must not be granted.
     """
-    net = network.build(profile, host)
+    net, helpers, net_notes = network.build(profile, host)
     console = request.action != "run"
     mounts: list[Mount] = filesystem.base_system(host.system)
     mounts += filesystem.made_files(host, git.config(host.project.git, host.git_settings), network.resolver_text(net))
@@ -41,7 +41,7 @@ def build_plan(request: Request, profile: Profile, host: Host, spec: AgentSpec, 
         isolation=isolation.build(profile, host, tier),
         limits=profile.limits,
         network=net,
-        helpers=(),
+        helpers=helpers,
         packages=(),
         agent=spec.name,
         unattended=profile.unattended.value,
@@ -49,7 +49,7 @@ def build_plan(request: Request, profile: Profile, host: Host, spec: AgentSpec, 
         notes=(
             *host.notes,
             *host.project.notes,
-            *network.notes(net),
+            *net_notes,
             *grants(mounts),
             *isolation.notes(profile, host, tier),
             *agent.notes(profile, host, spec),

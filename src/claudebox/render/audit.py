@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from claudebox.model import Bind, SandboxPlan, Symlink, Tmpfs
+from claudebox.render import network
 from claudebox.text import printable
 
 
@@ -13,7 +14,7 @@ def text(plan: SandboxPlan) -> str:
         f"directory  {printable(plan.directory)}",
         f"command    {printable(' '.join(plan.command))}",
         f"instance   {plan.instance.id}",
-        f"network    {plan.network.tier} ({plan.network.why.origin})",
+        *network.lines(plan.network),
         f"isolation  {', '.join(plan.isolation.namespaces)} namespaces; seccomp; no capability",
         "",
         "mounts (those marked late are made through descriptors, after bwrap is up)",

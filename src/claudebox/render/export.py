@@ -7,7 +7,7 @@ import shlex
 from typing import Any
 
 from claudebox.model import Bind, Mount, Proc, SandboxPlan, Symlink, Tmpfs, is_late
-from claudebox.render import bwrap
+from claudebox.render import bwrap, network
 from claudebox.text import printable
 
 SCHEMA_VERSION = 1
@@ -15,7 +15,7 @@ SCHEMA_VERSION = 1
 
 def as_json(plan: SandboxPlan) -> str:
     """The plan as `--dry-run --json` prints it. Bytes that are not UTF-8 appear as surrogate escapes."""
-    network, isolation = plan.network, plan.isolation
+    isolation = plan.isolation
     value = {
         "schema_version": SCHEMA_VERSION,
         "instance": plan.instance._asdict(),
@@ -32,7 +32,7 @@ def as_json(plan: SandboxPlan) -> str:
             }
             for v in plan.environment
         ],
-        "network": {k: v for k, v in network._asdict().items() if k != "why"},
+        "network": network.values(plan.network),
         "packages": plan.packages,
         "isolation": {
             "namespaces": isolation.namespaces,
@@ -86,7 +86,8 @@ def script(plan: SandboxPlan) -> str:
     late = [m for m in plan.mounts if is_late(m)]
     comments = [f"#   {m.access} {printable(m.target)}" for m in late if isinstance(m, Bind | Tmpfs)]
     after = "\n# then, before the gate opens, through descriptors:\n" + "\n".join(comments) if comments else ""
-    return f"\n# bwrap (its options go through a descriptor; <fd:…> are descriptors)\n{text}{after}\n"
+    shown = f"\n# bwrap (its options go through a descriptor; <fd:…> are descriptors)\n{text}{after}\n"
+    return shown + network.commands(plan)
 
 
 def quoted(argument: str) -> str:

@@ -16,10 +16,10 @@ class Guard(NamedTuple):
     lifeline: int
 
 
-def start_guard(sh: str) -> Guard:
+def start_guard(sh: str, *, hangup: bool = True) -> Guard:
     """Start the guard in a group of its own. Our death, or `leave`, is the end of file that it waits for.
 
-    It keeps SIGHUP's default: a terminal that hangs up ends it, which is how the launcher learns of that.
+    hangup: it keeps SIGHUP's default: a terminal that hangs up ends it, which is how the launcher learns of that.
     """
     reader, writer = os.pipe()
     nothing = os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC)
@@ -28,7 +28,7 @@ def start_guard(sh: str) -> Guard:
         environment={},
         descriptors={0: reader, 1: nothing, 2: nothing},
         group=0,
-        default_signals=[signal.SIGHUP],
+        default_signals=[signal.SIGHUP] if hangup else [],
     )
     os.close(reader)
     os.close(nothing)

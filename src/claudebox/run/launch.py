@@ -13,6 +13,10 @@ from claudebox.run import home as home_files
 from claudebox.run.processes import Started, wait_ready
 from claudebox.signals import signal
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from claudebox.run.network import Network
+
 GATE, READY, OPTIONS, STATUS = 3, 4, 5, 6  # the gate's shell takes one-digit descriptors only
 TOKEN = b"go\n"
 
@@ -39,21 +43,29 @@ def launch(plan: SandboxPlan, pins: dict[str, int], here: int, locked: int) -> t
         leaving.callback(ended.now)
         start = start_bwrap(plan, pins, watch)
         # bwrap takes 5 ms from here: what only the rest of the launch needs is made ready meanwhile
-        from claudebox.run import mounts, namespaces
+        from claudebox.run import mounts
         from claudebox.run.supervise import Supervision
         from claudebox.run.terminal import Terminal
 
         waiting = mounts.waiting(plan, watch.pid)
         arrivals, terminal, roots = signals.opened(), Terminal(), mounts.roots_of(plan, pins)
+        network = prepare_network(plan, ended, leaving)
         sandbox = wait_ready(start, watch)  # 6: the gate holds it
-        namespaces.enter(waiting, sandbox.init)  # 8: late mounts, compared with the plan
+        if network:
+            network.load(sandbox.init)  # 9: the rules, while the mounts are made
+        mounts.enter(waiting, sandbox.init)  # 8: late mounts, compared with the plan
         supervision = Supervision(plan, sandbox, terminal, arrivals)
         supervision.record = record.add
         mounts.verify(plan, sandbox.init, roots)
-        if number := signals.before_token(arrivals):
+        try:
+            if network:
+                network.lead_out(arrivals)  # 10: only after the rules
+                network.follow(supervision)
+            signals.check(arrivals)
+        except signals.Arrived as arrived:
             ended.now()
             os.waitpid(sandbox.outer, 0)
-            return 128 + number, False
+            return 128 + arrived.number, False
         if terminal.ours():  # 11: the only lines that let the agent run
             supervision.hand_over()
         try:
@@ -64,6 +76,18 @@ def launch(plan: SandboxPlan, pins: dict[str, int], here: int, locked: int) -> t
         terminal.restore(watch.pid)
         supervision.show()
         return status, terminal.held
+
+
+def prepare_network(plan: SandboxPlan, ended: _Once, leaving: Leaving) -> Network | None:
+    """What carries the sandbox's packets, where the tier has a way out; it goes after the sandbox."""
+    if plan.network.interface is None:
+        return None
+    from claudebox.run.network import Network
+
+    network = Network(plan, plan.network.interface)
+    leaving.callback(network.leave)
+    leaving.callback(ended.now)
+    return network
 
 
 class _Once:

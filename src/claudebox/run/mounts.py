@@ -11,7 +11,7 @@ from claudebox import descriptors
 from claudebox.errors import ClaudeboxError
 from claudebox.model import Bind, Dev, Mount, Proc, SandboxPlan, Tmpfs, is_late
 from claudebox.mountinfo import Entry, read
-from claudebox.run.namespaces import LIBC, Waiting, checked, fork_waiting
+from claudebox.run.namespaces import CLONE_NEWNS, LIBC, Waiting, answered, checked, end, fork_waiting, tell
 from claudebox.run.points import holder
 
 OPEN_TREE, MOVE_MOUNT, FSOPEN, FSCONFIG, FSMOUNT, MOUNT_SETATTR = 428, 429, 430, 431, 432, 442
@@ -25,7 +25,16 @@ STAGING = "/run/s"
 def waiting(plan: SandboxPlan, group: int) -> Waiting:
     """A fork in the sandbox's group that will make every late mount, when `enter` names the sandbox."""
     late = [m for m in plan.mounts if is_late(m) and not (isinstance(m, Bind) and m.submount)]
-    return fork_waiting(group, lambda: _make(plan, late))
+    return fork_waiting(group, CLONE_NEWNS, [lambda: _make(plan, late)])
+
+
+def enter(waiting: Waiting, pid: int) -> None:
+    """Have it done in the sandbox of pid. Raises ClaudeboxError with what the fork said."""
+    tell(waiting, f"/proc/{pid}/ns/mnt")
+    try:
+        answered(waiting, "the sandbox's mounts could not be made", "a link may have been planted there")
+    finally:
+        end(waiting)
 
 
 def _make(plan: SandboxPlan, late: list[Mount]) -> None:

@@ -11,7 +11,7 @@ from claudebox.record import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 NS_GET_USERNS = 0xB701  # ioctl_ns(2): the owner can differ from the process's own user namespace
 CLONE_NEWUSER, CLONE_NEWNS, CLONE_NEWNET = 0x10000000, 0x00020000, 0x40000000
@@ -34,29 +34,37 @@ def _close(number: int) -> None:
 
 
 class Waiting(NamedTuple):
-    """A fork of ours that waits for the pid of a sandbox. order: our end of what it reads; answer: of what it says."""
+    """A fork of ours that waits to be told which namespace it is to join. order: our end of what it reads;
+    answer: of what it says."""
 
     pid: int
     order: int
     answer: int
 
 
-def fork_waiting(group: int, work: Callable[[], None]) -> Waiting:
-    """Fork a process that will run work in a sandbox's mount namespace, when `enter` names the sandbox.
+def fork_waiting(group: int, kind: int, works: Sequence[Callable[[], None]], keep: Sequence[int] = ()) -> Waiting:
+    """Fork a process that joins a namespace of a sandbox and does the works there, each when `tell` says.
 
     Forked early, while bwrap is at work: a launch waits 1.5 ms less for it. group: the process group that it
-    joins, so that it dies with the sandbox. It ends when our end of order is closed, by our death too.
+    joins, so that it dies with it; kind: CLONE_NEWNS or CLONE_NEWNET; keep: descriptors that it needs. It ends
+    after the last work, and when our end of order is closed, by our death too.
     """
     (order_r, order_w), (answer_r, answer_w) = os.pipe(), os.pipe()
 
     def ordered() -> None:
-        if order := os.read(order_r, 16):
-            _enter(int(order), "mnt", CLONE_NEWNS)
+        for index, work in enumerate(works):
+            order = os.read(order_r, 64)
+            if not order:
+                return
+            if index == 0:
+                _enter(order.decode(), kind)
             work()
+            if index < len(works) - 1:
+                os.write(answer_w, b"ok")
 
     child = os.fork()
     if child == 0:
-        _perform(group, (order_r, answer_w), ordered)
+        _perform(group, (*keep, order_r, answer_w), ordered)
     os.close(order_r)
     os.close(answer_w)
     return Waiting(pid=child, order=order_w, answer=answer_r)
@@ -73,12 +81,8 @@ def _perform(group: int, kept: tuple[int, ...], work: Callable[[], None]) -> Non
                 _close(number)
         work()
         message = b"ok"
-    except OSError as error:
-        message = f"{error.filename or ''}: {error.strerror}".encode(errors="surrogateescape")
-    except ClaudeboxError as error:
-        message = error.message.encode(errors="surrogateescape")
     except BaseException as error:
-        message = repr(error).encode(errors="replace")
+        message = _said(error)
     finally:
         try:
             os.write(kept[-1], message)
@@ -86,27 +90,54 @@ def _perform(group: int, kept: tuple[int, ...], work: Callable[[], None]) -> Non
             os._exit(0)
 
 
-def _enter(pid: int, name: str, kind: int) -> None:
-    """Join a namespace of pid with the rights of its owner. setns(2) wants a process of one thread."""
-    namespace = os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC)
-    owner = fcntl.ioctl(namespace, NS_GET_USERNS)
+def _said(error: BaseException) -> bytes:
+    """What went wrong, and behind a null what to do about it; one write that a pipe takes whole."""
+    if isinstance(error, ClaudeboxError):
+        text = f"{error.message[:3000]}\0{error.hint}"
+    elif isinstance(error, OSError):
+        text = f"{error.filename or ''}: {error.strerror}"
+    else:
+        text = repr(error)
+    return text.encode(errors="surrogateescape")[:4000]
+
+
+def _enter(namespace: str, kind: int) -> None:
+    """Join a namespace with the rights of its owner. setns(2) wants a process of one thread."""
+    there = os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)
+    owner = fcntl.ioctl(there, NS_GET_USERNS)
     checked(LIBC.setns(owner, CLONE_NEWUSER), "entering the user namespace")
-    checked(LIBC.setns(namespace, kind), f"entering the namespace {name}")
+    checked(LIBC.setns(there, kind), "entering the namespace")
+    os.close(owner)
+    os.close(there)
 
 
-def enter(waiting: Waiting, pid: int) -> None:
-    """Have a waiting fork do its work in the sandbox of pid. Raises ClaudeboxError with what it said."""
+def tell(waiting: Waiting, order: str = "go") -> None:
+    """Have a waiting fork do its next work; the first order is the path of the namespace that it joins."""
     try:
-        os.write(waiting.order, str(pid).encode())
-        answer = os.read(waiting.answer, 4096)
+        os.write(waiting.order, order.encode())
     except BrokenPipeError:
-        answer = b""
+        pass  # its answer says so
+
+
+def answered(waiting: Waiting, what: str, hint: str) -> None:
+    """Read how a work went. Raises ClaudeboxError: what could not be done, and what the fork said of it."""
+    answer = os.read(waiting.answer, 4096)
+    if answer != b"ok":
+        text, _, better = answer.decode(errors="surrogateescape").partition("\0")
+        raise ClaudeboxError(f"{what}: {text or 'it was killed'}", better or hint)
+
+
+def end(waiting: Waiting) -> None:
+    """Let a waiting fork end; returns when it is gone."""
     os.close(waiting.order)
     os.close(waiting.answer)
     os.waitpid(waiting.pid, 0)
-    if answer != b"ok":
-        text = answer.decode(errors="surrogateescape") or "it was killed"
-        raise ClaudeboxError(f"the sandbox's mounts could not be made: {text}", "a link may have been planted there")
+
+
+def kill(waiting: Waiting) -> None:
+    """End a waiting fork, whatever it hangs on; returns when it is gone."""
+    os.kill(waiting.pid, 9)
+    end(waiting)
 
 
 def in_fork(group: int, work: Callable[[], None]) -> str:
@@ -122,14 +153,15 @@ def in_fork(group: int, work: Callable[[], None]) -> str:
     answer = os.read(reader, 4096)
     os.close(reader)
     os.waitpid(child, 0)
-    return "" if answer == b"ok" else answer.decode(errors="surrogateescape").removeprefix(": ") or "it was killed"
+    said = answer.decode(errors="surrogateescape").partition("\0")[0]
+    return "" if answer == b"ok" else said.removeprefix(": ") or "it was killed"
 
 
 def in_network_namespace(pid: int, group: int, work: Callable[[], None]) -> str:
     """Run work in the network namespace of a sandbox's process, in a fork as `in_fork` makes; files are the host's."""
 
     def entered() -> None:
-        _enter(pid, "net", CLONE_NEWNET)
+        _enter(f"/proc/{pid}/ns/net", CLONE_NEWNET)
         work()
 
     return in_fork(group, entered)

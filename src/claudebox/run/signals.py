@@ -32,6 +32,33 @@ def opened() -> int:
     return checked(LIBC.signalfd(ctypes.c_int(-1), buffer, ctypes.c_int(os.O_CLOEXEC | os.O_NONBLOCK)), "signalfd")
 
 
+class Arrived(Exception):
+    """A signal that ends the launch, before the token."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def wait(descriptor: int, seconds: float, arrivals: int | None) -> bool:
+    """Wait until descriptor can be read, at most seconds; whether it can. Raises Arrived, where arrivals is given."""
+    import select
+    import time
+
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    if arrivals is not None:
+        poll.register(arrivals, select.POLLIN)
+    deadline = time.monotonic() + seconds
+    while (left := deadline - time.monotonic()) > 0:
+        for ready, _ in poll.poll(left * 1000):
+            if ready == descriptor:
+                return True
+        if arrivals is not None:
+            check(arrivals)
+    return False
+
+
 def next_signal(descriptor: int) -> tuple[int, int] | None:
     """The next signal, as (number, si_code); None when there is none. signalfd(2)."""
     try:
@@ -40,6 +67,12 @@ def next_signal(descriptor: int) -> tuple[int, int] | None:
         return None
     number, _, code = struct.unpack_from("=Iii", data)
     return number, code
+
+
+def check(descriptor: int) -> None:
+    """Raises Arrived for a signal that ends the launch."""
+    if number := before_token(descriptor):
+        raise Arrived(number)
 
 
 def before_token(descriptor: int) -> int:

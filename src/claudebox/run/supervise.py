@@ -63,6 +63,7 @@ class Supervision:
     def run(self, roots: dict[str, tuple[str, str]]) -> int:
         """Supervise until bwrap's outer process has ended; its status as a shell counts."""
         self.watch(self.mountinfo, select.POLLPRI, lambda: self.check_mounts(roots))
+        self.children()  # what ended before the token has told the launch, not us
         while self.status is None:
             left = None if self.deadline is None else max(0, round((self.deadline - time.monotonic()) * 1000))
             ready = self.poll.poll(left)

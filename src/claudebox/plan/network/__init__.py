@@ -1,29 +1,123 @@
-"""The tier table: how much network, and what each tier needs."""
+"""The tier table: how much network, who carries it, and what each tier needs."""
 
 from __future__ import annotations
 
 from claudebox.errors import ClaudeboxError
-from claudebox.model import Bind, Host, Mount, NetworkPlan, Note, Profile, Why
+from claudebox.model import (
+    Bind,
+    Carrier,
+    Helper,
+    Host,
+    Interface,
+    Mount,
+    NetworkPlan,
+    Note,
+    Profile,
+    Uplink,
+    Why,
+)
 
 NO_RESOLVER = "# claudebox: this sandbox has no network (tier offline), so there is no resolver\n"
-CHOICES = "choose -n offline (no network at all) or -n full (whatever the host reaches, its LAN and own services too)"
+CHOICES = "choose -n internet-only, -n offline or -n full"
+INSTEAD = "or choose -n offline"
 
 
-def build(profile: Profile, host: Host) -> NetworkPlan:
-    """The network of this launch. Raises ClaudeboxError for a tier that cannot be enforced: none degrades."""
+def build(profile: Profile, host: Host) -> tuple[NetworkPlan, tuple[Helper, ...], tuple[Note, ...]]:
+    """The network of this launch, its helpers and notes. Raises ClaudeboxError for a tier that cannot be
+    enforced: none degrades."""
     tier = profile.tier
-    if tier.value in ("internet-only", "allowlist"):
-        raise ClaudeboxError(f'tier "{tier.value}" is not part of this release ({tier.origin})', CHOICES)
-    return NetworkPlan(
-        tier=tier.value,
-        backend="none",
-        resolver="none" if tier.value == "offline" else host.resolver or "none",
-        why=Why("the network tier", tier.origin),
+    why = Why("the network tier", tier.origin)
+    match tier.value:
+        case "offline":
+            return NetworkPlan(tier="offline", backend="none", resolver="none", why=why), (), ()
+        case "full":
+            plan = NetworkPlan(tier="full", backend="none", resolver=host.resolver or "none", why=why)
+            text = "network full: the host's own services on loopback, the LAN and every VPN can be reached"
+            return plan, (), (Note("weakening", text),)
+        case "internet-only" if host.uplink:
+            return _internet_only(profile, host, host.uplink, why)
+    raise ClaudeboxError(f'tier "{tier.value}" is not part of this release ({tier.origin})', CHOICES)
+
+
+def _internet_only(
+    profile: Profile, host: Host, uplink: Uplink, why: Why
+) -> tuple[NetworkPlan, tuple[Helper, ...], tuple[Note, ...]]:
+    from claudebox.plan.network import addresses, allow, ruleset
+
+    carrier = _carrier(profile, host, uplink)
+    exceptions = allow.allowed(profile, uplink)
+    own = addresses.own_networks(uplink.addresses, uplink.routes)
+    cidr = addresses.choose_cidr([prefix for one in exceptions for prefix in one.prefixes])
+    way, helper = _attached(carrier, cidr, host, uplink, ipv6=addresses.has_way(6, uplink.routes))
+    plan = NetworkPlan(
+        tier="internet-only",
+        backend=carrier.name,
+        resolver=", ".join(way.resolvers),
+        why=why,
+        ruleset=ruleset.ruleset(way, exceptions, own),
+        blocked=ruleset.blocked(own),
+        allow_lan=tuple(map(allow.pinned, exceptions)),
+        interface=way,
+        own=own,
     )
+    return plan, (helper,), (*allow.notes(exceptions), *_notes(uplink, way))
+
+
+def _carrier(profile: Profile, host: Host, uplink: Uplink) -> Carrier:
+    """The backend that is taken. Raises ClaudeboxError when a piece of the tier is missing."""
+    from claudebox.plan.network import slirp4netns
+
+    need = f'tier "{profile.tier.value}" ({profile.tier.origin}) needs'
+    if not host.tools.nft:
+        raise ClaudeboxError(f"{need} nft, which is not installed", f"apt install nftables, {INSTEAD}")
+    wanted = profile.backend
+    usable = [c for c in uplink.carriers if c.name != slirp4netns.NAME or slirp4netns.usable(c)]
+    if not usable and uplink.carriers:
+        version = ".".join(map(str, uplink.carriers[0].version))
+        raise ClaudeboxError(f"{need} slirp4netns 0.4.0 or newer, and this is {version}", f"update it, {INSTEAD}")
+    if not usable and wanted.value != "auto":
+        package = "passt" if wanted.value == "pasta" else wanted.value
+        raise ClaudeboxError(f"{need} {wanted.value} ({wanted.origin})", f"apt install {package}, {INSTEAD}")
+    if not usable:
+        raise ClaudeboxError(f"{need} slirp4netns or pasta", f"apt install slirp4netns, {INSTEAD}")
+    if uplink.tun:
+        fix = "modprobe tun" if "missing" in uplink.tun else "chmod 0666 /dev/net/tun, as udev makes it"
+        raise ClaudeboxError(f"{need} /dev/net/tun, which {uplink.tun}", f"as root: {fix}; {INSTEAD}")
+    return usable[0]
+
+
+def _attached(carrier: Carrier, cidr: str, host: Host, uplink: Uplink, *, ipv6: bool) -> tuple[Interface, Helper]:
+    """The sandbox's end of the backend, and the backend's process."""
+    if carrier.name == "pasta":
+        from claudebox.plan.network import pasta
+
+        way = pasta.interface(carrier, cidr, ipv6=ipv6, nameservers=uplink.nameservers)
+        return way, pasta.helper(carrier, way, root=uplink.root)
+    from claudebox.plan.network import slirp4netns
+
+    families = tuple(6 if ":" in one else 4 for one in uplink.nameservers)
+    way = slirp4netns.interface(cidr, ipv6=ipv6, families=families)
+    return way, slirp4netns.helper(carrier, cidr, ipv6=ipv6, resolver=host.resolver)
+
+
+def _notes(uplink: Uplink, way: Interface) -> list[Note]:
+    """What is not there at this moment."""
+    from claudebox.plan.network.addresses import has_way
+
+    found = []
+    if not has_way(4, uplink.routes) and not way.ipv6:
+        found.append(Note("weakening", "this machine has no way to the internet now; when it has one, the sandbox has"))
+    elif not way.ipv6:
+        found.append(Note("info", "this machine has no IPv6 to the internet, so the sandbox has none"))
+    if not uplink.nameservers:
+        found.append(Note("info", "this machine has no resolver now, so no name can be looked up inside"))
+    return found
 
 
 def resolver_text(network: NetworkPlan) -> str:
     """The made resolv.conf; "" where the host's own is bound instead."""
+    if network.interface is not None:
+        return "".join(f"nameserver {resolver}\n" for resolver in network.interface.resolvers)
     return "" if network.tier == "full" and network.resolver != "none" else NO_RESOLVER
 
 
@@ -33,11 +127,3 @@ def mounts(network: NetworkPlan) -> list[Mount]:
         return []
     why = Why("the host's resolver", network.why.origin)
     return [Bind(source=network.resolver, target="/etc/resolv.conf", access="ro", why=why)]
-
-
-def notes(network: NetworkPlan) -> list[Note]:
-    """Tier full is a weakening: it says of what."""
-    if network.tier != "full":
-        return []
-    text = "network full: the host's own services on loopback, the LAN and every VPN can be reached"
-    return [Note("weakening", text)]

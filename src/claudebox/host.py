@@ -8,10 +8,10 @@ import pwd
 from claudebox import descriptors, process
 from claudebox.agents import AgentSpec
 from claudebox.errors import ClaudeboxError
+from claudebox.layout import find_repository, read_tree
 from claudebox.locating import find_agent, find_program
 from claudebox.model import Host, Kernel, Note, Pin, Profile, Project, System, Tools, Uplink, User
 from claudebox.probes import remembered
-from claudebox.repository import git_tree
 from claudebox.run import kept
 
 TYPE_CHECKING = False
@@ -95,7 +95,11 @@ def survey(
     uplink, nft, skipped = survey_uplink(profile, path, untrusted, ours, keep=keep)
     agent = find_agent(spec, user.home, path, untrusted)
     system = survey_system()
+    place = find_repository(project.root)
+    tree = read_tree(place) if place else None
     pins = [pin(project.root), *([] if agent is None else map(pin, agent.grants))]
+    if tree and tree.common != project.root and not tree.common.startswith(project.root + "/"):
+        pins.append(pin(tree.common))
     sources = []
     for request in profile.mounts:
         source = os.path.realpath(request.source)
@@ -118,7 +122,7 @@ def survey(
         venv=venv_target(project.root),
         resolver=os.path.realpath("/etc/resolv.conf") if os.path.exists("/etc/resolv.conf") else "",
         nix_daemon="",
-        project=project._replace(git=git_tree(project.root)),
+        project=project._replace(git=tree),
         git_settings=git_settings(started),
         agent=agent,
         first_start=first_start(spec, user),

@@ -210,24 +210,32 @@ class Kernel(NamedTuple):
 
 
 class GitTree(NamedTuple):
-    """The repository around the project. common: the common git directory, canonical.
+    """The repository around the project. common: the common git directory, canonical; main: what names the project.
 
-    hooks, commondir, config_worktree: whether it has them; worktrees: entries of COMMON/worktrees.
+    entry: the project's own name in COMMON/worktrees, "" in a main tree; pointed: ROOT/.git is a file.
+    hooks, commondir, config_worktree, entry_config (config.worktree of the entry): whether it has them;
+    worktrees: entries of COMMON/worktrees.
     """
 
     common: str
+    main: str
     hooks: bool
     commondir: bool
     config_worktree: bool
     worktree_config: bool  # extensions.worktreeConfig is on
     worktrees: tuple[str, ...] | None  # None: no such directory
+    entry: str = ""
+    pointed: bool = False
+    entry_config: bool = False
 
 
 class Project(NamedTuple):
-    """root is mounted read-write; directory is where the command starts, at or below it."""
+    """root is mounted read-write; directory is where the command starts, at or below it. main: what names the
+    project for all working trees of a repository: the main one, or the bare repository."""
 
     root: str
     directory: str
+    main: str
     git: GitTree | None
     notes: tuple[Note, ...] = ()
 

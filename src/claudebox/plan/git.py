@@ -1,14 +1,16 @@
 """A repository's layout → what of it is mounted how, which stubs that takes, and the made gitconfig.
 
-For a main working tree: COMMON (its `.git`) is a mount of its own, else `mv .git x` would leave the
-masks behind; read-only on it lie `hooks`, `config` and a `commondir` stub, without which the agent
-could create that file and make the host's git take configuration and hooks from anywhere.
-No file that git tracks is ever mounted read-only: `git switch` would keep its old content silently.
+COMMON (the common git directory) is a mount of its own, else `mv .git x` would leave the masks behind. It lies in
+the project, or is the project (a bare repository), or comes from elsewhere (a linked worktree, a submodule) with
+nothing around it. Read-only on it lie `hooks`, `config` and a `commondir` stub, without which the agent could
+create that file and make the host's git take configuration and hooks from anywhere; a `.git` that is a file
+is read-only too. No file that git tracks is ever mounted read-only: `git switch` would keep its old content.
 """
 
 from __future__ import annotations
 
 from claudebox.model import Access, Bind, GitTree, Host, Mount, Setting, Stub, Why
+from claudebox.plan import filesystem
 
 # What avoids writes to the repository's own config, which is read-only: branch.*.remote of `push -u`
 # and `switch --track`, submodule.*.url of `submodule init`. The three expiries and the switched-off
@@ -27,23 +29,47 @@ SETTINGS = (
 
 
 def mounts(host: Host, access: Setting[Access]) -> list[Mount]:
-    """The masks of the project's repository, parents first; none outside a repository."""
-    tree = host.project.git
+    """The repository and its masks, parents first; none outside a repository."""
+    tree, root = host.project.git, host.project.root
     if tree is None:
         return []
-    common = tree.common
-    made: list[Mount] = [_over_itself(common, "rw", "the repository: a mount of its own cannot be moved away")]
+    made: list[Mount] = []
+    if tree.pointed:
+        made.append(_over_itself(f"{root}/.git", "ro", "leads the host's git to the repository"))
+    why = "the repository: a mount of its own cannot be moved away"
+    if filesystem.strictly_below(tree.common, root):
+        made.append(_over_itself(tree.common, "rw", why))
+    elif tree.common != root:
+        bind = Bind(source=tree.common, target=tree.common, access="rw", pinned=True, why=Why(why))
+        made += filesystem.placed(bind, host)
+    return [*made, *_masks(tree, access), *_worktrees(tree)]
+
+
+def _masks(tree: GitTree, access: Setting[Access]) -> list[Mount]:
+    """What the host's git obeys, read-only."""
+    common, made = tree.common, list[Mount]()
     if access.value == "ro":
         made.append(_over_itself(f"{common}/hooks", "ro", "the host's git would run what lies there"))
         made.append(_over_itself(f"{common}/config", "ro", "the host's git would run programs named there"))
         if tree.worktree_config:
             made.append(_over_itself(f"{common}/config.worktree", "ro", "read by git like config"))
     made.append(_over_itself(f"{common}/commondir", "ro", "could lead the host's git to another configuration"))
-    if tree.worktrees is not None:
-        made.append(_over_itself(f"{common}/worktrees", "rw", "a mount of its own cannot be moved away"))
-        for name in tree.worktrees:
-            why = "another working tree's metadata: pruned or misled otherwise"
-            made.append(_over_itself(f"{common}/worktrees/{name}", "ro", why))
+    return made
+
+
+def _worktrees(tree: GitTree) -> list[Mount]:
+    """Every working tree's metadata but our own is read-only as a whole: pruned, or misled, otherwise."""
+    if tree.worktrees is None:
+        return []
+    top, made = f"{tree.common}/worktrees", list[Mount]()
+    made.append(_over_itself(top, "rw", "a mount of its own cannot be moved away"))
+    for name in tree.worktrees:
+        if name != tree.entry:
+            made.append(_over_itself(f"{top}/{name}", "ro", "another working tree's metadata"))
+            continue
+        made.append(_over_itself(f"{top}/{name}", "rw", "this working tree's metadata"))
+        for file in ("commondir", "gitdir", *(["config.worktree"] if tree.worktree_config else [])):
+            made.append(_over_itself(f"{top}/{name}/{file}", "ro", "could lead the host's git elsewhere"))
     return made
 
 
@@ -52,16 +78,18 @@ def stubs(host: Host, access: Setting[Access]) -> list[Stub]:
     tree = host.project.git
     if tree is None:
         return []
-    common, made = tree.common, []
+    common, missing = tree.common, list[tuple[str, bytes | None]]()
     if not tree.commondir:
         # An empty one kills every git command and "." breaks libgit2; "../.git" means what it was.
         text = f"../{common.rpartition('/')[2]}\n".encode(errors="surrogateescape")
-        made.append(Stub(path=f"{common}/commondir", content=text, why=Why("a mask lies on it")))
+        missing.append((f"{common}/commondir", text))
     if access.value == "ro" and not tree.hooks:
-        made.append(Stub(path=f"{common}/hooks", content=None, why=Why("a mask lies on it")))
+        missing.append((f"{common}/hooks", None))
     if access.value == "ro" and tree.worktree_config and not tree.config_worktree:
-        made.append(Stub(path=f"{common}/config.worktree", content=b"", why=Why("a mask lies on it")))
-    return made
+        missing.append((f"{common}/config.worktree", b""))
+    if tree.entry and tree.worktree_config and not tree.entry_config:
+        missing.append((f"{common}/worktrees/{tree.entry}/config.worktree", b""))
+    return [Stub(path=path, content=content, why=Why("a mask lies on it")) for path, content in missing]
 
 
 def config(tree: GitTree | None, user: tuple[tuple[str, str], ...]) -> str:

@@ -1,0 +1,119 @@
+"""Who works where: one flock per working tree, one per repository that all its sessions share.
+
+A flock is held by a descriptor, so that a kill frees it and nothing goes stale. Who holds the repository's lock
+alone is the only session: it may sweep what others left. Changing a flock from shared to exclusive lets go of it
+first (flock(2)), so all of that happens under a third one, for milliseconds.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+
+from claudebox import descriptors
+from claudebox.digest import sha256
+from claudebox.errors import ClaudeboxError
+from claudebox.record import NamedTuple
+
+SHARED, ALONE, NOW = fcntl.LOCK_SH, fcntl.LOCK_EX, fcntl.LOCK_NB
+
+
+class Held(NamedTuple):
+    """The locks of a session, by descriptor. tree: -1 where --force joined another session in it."""
+
+    tree: int
+    repository: int
+    brief: int
+
+
+def join(here: int, directory: str, tree: str, *, force: bool) -> Held:
+    """Take part in a project. here: the instance's directory, which lies at directory; tree: the working tree.
+
+    Raises ClaudeboxError when another session works in that tree (unless force), or the instance is being changed.
+    """
+    name = f"tree-{sha256(os.fsencode(tree)).hexdigest()[:16]}"
+    held = _take(here, name, ALONE)
+    if held < 0 and not force:
+        raise tree_taken(here, name)
+    if held >= 0:
+        os.ftruncate(held, 0)
+        os.pwrite(held, f"{os.getpid()}\n".encode(), 0)
+    with Brief(here) as brief:
+        repository = _take(here, "repository", SHARED)
+        if repository < 0 or not descriptors.same(here, directory):
+            raise ClaudeboxError(f"{directory} is being removed or moved by another claudebox", "try again")
+        return Held(tree=held, repository=repository, brief=brief.keep())
+
+
+def only_one(repository: int) -> bool:
+    """Whether no other session of the repository lives; under `Brief` alone. Keeps the lock shared where there is."""
+    try:
+        fcntl.flock(repository, ALONE | NOW)
+        return True
+    except BlockingIOError:
+        return False
+    finally:
+        fcntl.flock(repository, SHARED)
+
+
+def exclusive(here: int) -> int:
+    """The repository's lock, alone: to change or remove the instance. -1 while a session lives."""
+    return _take(here, "repository", ALONE)
+
+
+def leave(held: Held) -> None:
+    """Let go of all of them."""
+    for descriptor in held:
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+class Brief:
+    """The lock under which sessions of one repository start, sweep and leave, one at a time."""
+
+    def __init__(self, here: int, descriptor: int = -1) -> None:
+        self.descriptor = descriptor if descriptor >= 0 else _open(here, "stubs")
+
+    def __enter__(self) -> Brief:
+        fcntl.flock(self.descriptor, ALONE)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        fcntl.flock(self.descriptor, fcntl.LOCK_UN)
+
+    def keep(self) -> int:
+        """The descriptor, for the next time; it outlives the `with`."""
+        return self.descriptor
+
+
+def tree_taken(here: int, name: str) -> ClaudeboxError:
+    """Who works in this tree, and the ways on."""
+    from claudebox.run import session
+
+    file = _open(here, name)
+    pid = os.pread(file, 64, 0).decode(errors="replace").strip()
+    os.close(file)
+    found = {str(one.pid): one for one in session.live(here)}.get(pid)
+    who = f"pid {pid or 'unknown'}" if found is None else session.described(found)
+    end = f"claudebox stop {pid}" if pid else "claudebox stop"
+    return ClaudeboxError(
+        f"another session works in this tree ({who})", f"{end}; or git worktree add, for a tree of its own; or --force"
+    )
+
+
+def _open(here: int, name: str) -> int:
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    return descriptors.high(os.open(f"locks/{name}", flags, 0o600, dir_fd=here))
+
+
+def _take(here: int, name: str, how: int) -> int:
+    file = _open(here, name)
+    try:
+        fcntl.flock(file, how | NOW)
+    except BlockingIOError:
+        os.close(file)
+        return -1
+    except OSError as error:
+        os.close(file)
+        raise ClaudeboxError(f"this file system has no locks: {error.strerror}", "set CLAUDEBOX_HOME") from None
+    return file

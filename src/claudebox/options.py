@@ -48,7 +48,7 @@ OPTIONS = (
     Option(("--refresh-packages",), "refresh_packages", "flag"),
     Option(("-y", "--yes"), "yes", "flag"),
     Option(("--review",), "review", "value", "", "", ("changed", "always")),
-    Option(("--force",), "force", "flag"),
+    Option(("--force",), "force", "flag", "", "join although another session works in this very tree"),
     Option(("--no-auth",), "no_auth", "flag"),
     Option(("-v", "--verbose"), "verbose", "flag"),
 )

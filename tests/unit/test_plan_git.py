@@ -10,7 +10,7 @@ class Survey:
     """As much of a Host as the recipe reads."""
 
     def __init__(self, tree: GitTree | None) -> None:
-        self.project = Project(root="/p", directory="/p", git=tree)
+        self.project = Project(root="/p", directory="/p", main="/p", git=tree)
 
 
 def host(tree: GitTree | None) -> Host:
@@ -18,7 +18,7 @@ def host(tree: GitTree | None) -> Host:
 
 
 def tree(**changes: object) -> GitTree:
-    base = GitTree("/p/.git", True, False, False, False, None)
+    base = GitTree("/p/.git", "/p", True, False, False, False, None)
     return base._replace(**changes)  # type: ignore[arg-type]
 
 

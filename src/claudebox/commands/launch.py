@@ -12,7 +12,7 @@ from claudebox.model import Instance, Request, SandboxPlan
 from claudebox.plan import build_plan
 from claudebox.profile import Remembered, effective_profile, load_config
 from claudebox.repository import find_project
-from claudebox.run import instance, kept, session
+from claudebox.run import instance, kept, locks, session, stubs
 from claudebox.signals import signal
 from claudebox.text import printable
 
@@ -24,22 +24,22 @@ def perform(request: Request, environment: dict[str, str]) -> int:
     directory = start_directory(request.project)
     project = find_project(directory, user, ours)
     code = check_code(project.root)
-    identity = instance.identify(ours, user.uid, project.root)
-    here = locked = -1
+    identity = instance.identify(ours, user.uid, project.main)
+    here, held = -1, None
     if not request.dry_run:
         here = instance.open_directory(identity, ours)
-        locked = instance.lock(here, identity.directory)
-        instance.sweep(here)
+        held = locks.join(here, identity.directory, project.root, force=request.force, sweep=stubs.sweep)
         session.sweep(here)
+        kept.note_tree(here, project.root, project.main)
     config = load_config(ours, user.home)
     remembered = remembered_for(identity)
     profile = effective_profile(request, config, environment, home=user.home, cwd=directory, remembered=remembered)
     spec = load_agent(profile.agent.value, f"{ours}/agents")
     host = survey(profile, spec, user, environment, project, ours=ours, code=code, keep=not request.dry_run)
     plan = build_plan(request, profile, host, spec, identity)
-    if request.dry_run:
+    if held is None:
         return show(plan, as_json=request.json)
-    return run(plan, {p.path: p.fd for p in host.pins}, here, locked)
+    return run(plan, {p.path: p.fd for p in host.pins}, here, held)
 
 
 def remembered_for(identity: Instance) -> Remembered:
@@ -48,7 +48,7 @@ def remembered_for(identity: Instance) -> Remembered:
     return Remembered(network=found.network, agent=found.agent)
 
 
-def run(plan: SandboxPlan, pins: dict[str, int], here: int, locked: int) -> int:
+def run(plan: SandboxPlan, pins: dict[str, int], here: int, held: locks.Held) -> int:
     """Announce, launch, report; the command's exit status."""
     from claudebox.run.launch import launch
 
@@ -57,8 +57,8 @@ def run(plan: SandboxPlan, pins: dict[str, int], here: int, locked: int) -> int:
         console.say(f"claudebox: {plan.network.tier} · {plan.agent} · {printable(plan.project)}")
     for note in weak:
         console.note(note.severity, note.text)
-    status, held = launch(plan, pins, here, locked)
-    if status == 130 and held:
+    status, had_terminal = launch(plan, pins, here, held)
+    if status == 130 and had_terminal:
         # As if the terminal had told our group too: a shell loop and a pipeline end on one Ctrl-C.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.kill(0, signal.SIGINT)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 NAME, OLD = "instance.toml", "root"  # OLD: the project's path alone, as releases before this file wrote it
+TREES = "trees"  # one a line, paths as in NAME
 LIMIT = 1 << 16
 FIRST = b'project = "'
 ESCAPED = frozenset(b'%"\\\x7f') | frozenset(range(32))
@@ -74,9 +75,25 @@ def names(ours: str) -> list[str]:
 
 
 def projects(ours: str) -> tuple[str, ...]:
-    """The projects of all instances; every launch asks, so only the first line of each is read."""
-    found = (project_at(f"{ours}/instances/{name}") for name in names(ours))
+    """What sandboxes of all instances can write; every launch asks, so only the first line of each is read."""
+    found: list[str] = []
+    for name in names(ours):
+        found.append(project_at(f"{ours}/instances/{name}"))
+        found += trees(f"{ours}/instances/{name}")
     return tuple(project for project in found if project)
+
+
+def trees(directory: str) -> list[str]:
+    """The other working trees of a project that were entered, besides the one that names it."""
+    return [decoded(line) for line in _raw(f"{directory}/{TREES}").split(b"\n") if line]
+
+
+def note_tree(here: int, tree: str, main: str) -> None:
+    """Remember a working tree that is entered. Raises OSError."""
+    if tree == main or tree in (known := trees(f"/proc/self/fd/{here}")):
+        return
+    text = "".join(f"{encoded(one)}\n" for one in (*known, tree))
+    descriptors.replace_file(here, TREES, text.encode())
 
 
 def project_at(directory: str) -> str:

@@ -8,7 +8,7 @@ from claudebox import console, descriptors, process
 from claudebox.leaving import Leaving
 from claudebox.model import File, SandboxPlan
 from claudebox.render import bwrap
-from claudebox.run import guard, instance, points, session, signals
+from claudebox.run import guard, locks, points, session, signals, stubs
 from claudebox.run import home as home_files
 from claudebox.run.processes import Started, wait_ready
 from claudebox.signals import signal
@@ -21,22 +21,22 @@ GATE, READY, OPTIONS, STATUS = 3, 4, 5, 6  # the gate's shell takes one-digit de
 TOKEN = b"go\n"
 
 
-def launch(plan: SandboxPlan, pins: dict[str, int], here: int, locked: int) -> tuple[int, bool]:
+def launch(plan: SandboxPlan, pins: dict[str, int], here: int, held: locks.Held) -> tuple[int, bool]:
     """Start the sandbox, supervise it, leave nothing: the exit status, and whether it had the terminal.
 
-    pins: source → descriptor, from the survey; here: the instance's directory; locked: its lock, held.
+    pins: source → descriptor, from the survey; here: the instance's directory; held: its locks.
     Raises ClaudeboxError when anything of the plan cannot be enforced; then the command never ran.
     """
     signals.hold()
     with Leaving() as leaving:
-        leaving.callback(os.close, locked)
+        leaving.callback(locks.leave, held)
         record = session.Record(plan, here)
         leaving.callback(record.remove)
         home = descriptors.high(os.open("home", descriptors.DIRECTORY, dir_fd=here))
         pins = {**pins, f"{plan.instance.directory}/home": home}
         for moved in home_files.clear_way(plan, here, home):
             console.warn(moved)
-        prepare(plan, here, leaving)  # 4: stubs, each recorded before it is made
+        prepare(plan, here, held, leaving)  # 4: stubs, each recorded before it is made
         home_files.write_files(plan, home)
         watch = guard.start_guard(plan.tools.sh)  # 5: the guard, then bwrap into its group
         ended = _Once(watch)
@@ -103,15 +103,11 @@ class _Once:
             self.watch = None
 
 
-def prepare(plan: SandboxPlan, here: int, leaving: Leaving) -> None:
-    """Make the stubs that the masks lie on; they go with the session, or with the next launch's sweep."""
+def prepare(plan: SandboxPlan, here: int, held: locks.Held, leaving: Leaving) -> None:
+    """Make the stubs that the masks lie on; they go with the last session, or with the next launch's sweep."""
     wanted = [*plan.stubs, *points.missing(plan)]
-    if not wanted:
-        return
-    instance.record_stubs(here, wanted)
-    leaving.callback(instance.remove_stubs, here, wanted)
-    for stub in wanted:
-        instance.make_stub(stub)
+    record = stubs.prepare(here, wanted, held)
+    leaving.callback(stubs.leave, here, wanted, record, held)
 
 
 def start_bwrap(plan: SandboxPlan, pins: dict[str, int], watch: guard.Guard, *, errors: int = 2) -> Started:

@@ -15,6 +15,10 @@ from claudebox.digest import sha256
 from claudebox.errors import ClaudeboxError
 from claudebox.record import NamedTuple
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 SHARED, ALONE, NOW = fcntl.LOCK_SH, fcntl.LOCK_EX, fcntl.LOCK_NB
 
 
@@ -26,34 +30,31 @@ class Held(NamedTuple):
     brief: int
 
 
-def join(here: int, directory: str, tree: str, *, force: bool) -> Held:
-    """Take part in a project. here: the instance's directory, which lies at directory; tree: the working tree.
+def join(here: int, directory: str, tree: str, *, force: bool, sweep: Callable[[int], None]) -> Held:
+    """Take part in a project; where no other session of it lives, sweep what killed ones left.
 
-    Raises ClaudeboxError when another session works in that tree (unless force), or the instance is being changed.
+    here: the instance's directory, which lies at directory; tree: the working tree. Raises ClaudeboxError when
+    another session works in that tree (unless force), or the instance is being changed.
     """
     name = f"tree-{sha256(os.fsencode(tree)).hexdigest()[:16]}"
-    held = _take(here, name, ALONE)
-    if held < 0 and not force:
+    own = _take(here, name, ALONE)
+    if own < 0 and not force:
         raise tree_taken(here, name)
-    if held >= 0:
-        os.ftruncate(held, 0)
-        os.pwrite(held, f"{os.getpid()}\n".encode(), 0)
-    with Brief(here) as brief:
-        repository = _take(here, "repository", SHARED)
-        if repository < 0 or not descriptors.same(here, directory):
+    if own >= 0:
+        os.ftruncate(own, 0)
+        os.pwrite(own, f"{os.getpid()}\n".encode(), 0)
+    held = Held(tree=own, repository=_open(here, "repository"), brief=_open(here, "brief"))
+    with Brief(held.brief):
+        if last(held.repository):
+            sweep(here)
+        if not _locked(held.repository, SHARED) or not descriptors.same(here, directory):
             raise ClaudeboxError(f"{directory} is being removed or moved by another claudebox", "try again")
-        return Held(tree=held, repository=repository, brief=brief.keep())
+    return held
 
 
-def only_one(repository: int) -> bool:
-    """Whether no other session of the repository lives; under `Brief` alone. Keeps the lock shared where there is."""
-    try:
-        fcntl.flock(repository, ALONE | NOW)
-        return True
-    except BlockingIOError:
-        return False
-    finally:
-        fcntl.flock(repository, SHARED)
+def last(repository: int) -> bool:
+    """Whether no other session of the repository lives. Called under `Brief`; the lock is exclusive then, or lost."""
+    return _locked(repository, ALONE)
 
 
 def exclusive(here: int) -> int:
@@ -69,21 +70,16 @@ def leave(held: Held) -> None:
 
 
 class Brief:
-    """The lock under which sessions of one repository start, sweep and leave, one at a time."""
+    """The lock under which the sessions of a repository start, sweep and leave, one at a time."""
 
-    def __init__(self, here: int, descriptor: int = -1) -> None:
-        self.descriptor = descriptor if descriptor >= 0 else _open(here, "stubs")
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
 
-    def __enter__(self) -> Brief:
+    def __enter__(self) -> None:
         fcntl.flock(self.descriptor, ALONE)
-        return self
 
     def __exit__(self, *_: object) -> None:
         fcntl.flock(self.descriptor, fcntl.LOCK_UN)
-
-    def keep(self) -> int:
-        """The descriptor, for the next time; it outlives the `with`."""
-        return self.descriptor
 
 
 def tree_taken(here: int, name: str) -> ClaudeboxError:
@@ -107,13 +103,19 @@ def _open(here: int, name: str) -> int:
 
 
 def _take(here: int, name: str, how: int) -> int:
+    """A descriptor that holds a lock, or -1 where somebody else does."""
     file = _open(here, name)
+    if _locked(file, how):
+        return file
+    os.close(file)
+    return -1
+
+
+def _locked(file: int, how: int) -> bool:
     try:
         fcntl.flock(file, how | NOW)
+        return True
     except BlockingIOError:
-        os.close(file)
-        return -1
+        return False
     except OSError as error:
-        os.close(file)
         raise ClaudeboxError(f"this file system has no locks: {error.strerror}", "set CLAUDEBOX_HOME") from None
-    return file

@@ -1,0 +1,96 @@
+"""Sessions of one repository side by side: each tree has its lock, what they share goes with the last one."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from box import Box, Result
+from capability import needs
+
+pytestmark = [needs("userns", "bwrap", "git", "late_mounts"), pytest.mark.uid0]
+
+
+@pytest.fixture
+def tree(box: Box) -> Path:
+    box.git("worktree", "add", "-q", "../tree", "-b", "side")
+    return box.app.parent / "tree"
+
+
+@contextmanager
+def session(box: Box, where: Path, *options: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A session that waits for a line, and then runs it."""
+    script = 'echo up; read -r line; eval "$line"'
+    words = [box.program, "run", "-n", "offline", *options, "--", "sh", "-c", script]
+    started = box.start(words, cwd=where, stdin=subprocess.PIPE)
+    try:
+        assert started.stdout is not None
+        assert started.stdout.readline() == b"up\n", started.communicate(timeout=5)
+        yield started
+    finally:
+        if started.poll() is None:
+            started.kill()
+        started.communicate(timeout=10)
+
+
+def end(started: subprocess.Popen[bytes], line: str = "true") -> Result:
+    out, err = started.communicate(line.encode() + b"\n", timeout=20)
+    return Result(started.returncode, out, err)
+
+
+def launch(box: Box, where: Path, *options: str) -> Result:
+    return box.claudebox("run", "-n", "offline", *options, "--", "true", cwd=where)
+
+
+def test_worktrees_run_side_by_side(box: Box, tree: Path) -> None:
+    with session(box, box.app) as first, session(box, tree) as second:
+        assert end(second, "git commit -q --allow-empty -m Second").status == 0
+        assert end(first, "git commit -q --allow-empty -m First").status == 0
+    assert box.git("log", "-1", "--format=%s") == "First\n"
+    assert box.git("log", "-1", "--format=%s", cwd=tree) == "Second\n"
+
+
+def test_a_second_session_in_one_tree_is_refused_and_told_the_ways_on(box: Box, tree: Path) -> None:
+    with session(box, tree) as first:
+        (tree / "below").mkdir()
+        for where in (tree, tree / "below"):
+            done = launch(box, where)
+            assert done.status == 125 and f"pid {first.pid}" in done.stderr
+            assert all(way in done.stderr for way in ("claudebox stop", "git worktree add", "--force"))
+        assert launch(box, tree, "--force").status == 0
+        assert end(first, "git status --porcelain").status == 0
+    assert launch(box, tree).status == 0
+
+
+@pytest.mark.parametrize("killed", [False, True], ids=["leaves", "killed"])
+def test_what_is_shared_stays_for_the_one_that_is_left(box: Box, tree: Path, killed: bool) -> None:
+    """Without that the first one's end would detach the mask of the second, whose agent could then write."""
+    stub, before = box.app / ".git" / "commondir", sorted((box.app / ".git").iterdir())
+    attack = f"echo ../elsewhere >'{stub}'; rm -f '{stub}'; echo tried"
+    with session(box, box.app) as first, session(box, tree) as second:
+        if killed:
+            first.send_signal(signal.SIGKILL)
+            first.communicate(timeout=10)
+        else:
+            assert end(first).status == 0
+        assert stub.exists(), "of both"
+        assert end(second, attack).stdout == "tried\n"
+    assert sorted((box.app / ".git").iterdir()) == before
+    stub.write_text("../.git\n")
+    assert box.run(["sh", "-c", attack]).stdout == "tried\n" and not stub.exists(), "the control"
+
+
+def test_what_both_left_is_swept_by_the_next(box: Box, tree: Path) -> None:
+    before = sorted((box.app / ".git").iterdir())
+    with session(box, box.app) as first, session(box, tree) as second:
+        for one in (first, second):
+            one.send_signal(signal.SIGKILL)
+            one.communicate(timeout=10)
+    assert (box.app / ".git" / "commondir").exists()
+    assert launch(box, tree).status == 0
+    assert sorted((box.app / ".git").iterdir()) == before

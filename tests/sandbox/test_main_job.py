@@ -189,7 +189,7 @@ def test_a_second_session_is_refused(box: Box) -> None:
     with launcher:
         with open(box.app / "fifo") as fifo:
             assert fifo.readline() == "up\n"
-        done = box.claudebox(*OFFLINE, "--force", "--", "true")
+        done = box.claudebox(*OFFLINE, "--", "true")
         assert done.status == 125 and str(launcher.pid) in done.stderr
         (box.app / "fifo").write_text("go\n")
         assert launcher.wait(10) == 4

@@ -160,7 +160,7 @@ def test_a_second_launch_names_who_holds_the_project(box: Box) -> None:
         done = box.claudebox("run", "-n", "offline", "--", "true")
         assert done.status == 125
         first, second = done.stderr.splitlines()
-        assert first.startswith(f"claudebox: error: another session works in this project (pid {launcher.pid}, for ")
+        assert first.startswith(f"claudebox: error: another session works in this tree (pid {launcher.pid}, for ")
         assert "sh -c echo up" in first
         assert second == f"hint: claudebox stop {launcher.pid}, or use another clone"
 

@@ -162,7 +162,7 @@ def test_a_second_launch_names_who_holds_the_project(box: Box) -> None:
         first, second = done.stderr.splitlines()
         assert first.startswith(f"claudebox: error: another session works in this tree (pid {launcher.pid}, for ")
         assert "sh -c echo up" in first
-        assert second == f"hint: claudebox stop {launcher.pid}, or use another clone"
+        assert second == f"hint: claudebox stop {launcher.pid}; or git worktree add, for a tree of its own; or --force"
 
 
 @needs("user")

@@ -14,6 +14,8 @@ from box import Box, Result
 from capability import needs
 from machine import USER, WORLD, over
 
+pytestmark = needs("nft", "tun", "slirp4netns")  # of the default launch
+
 
 @pytest.fixture
 def agent(box: Box) -> Path:
@@ -64,7 +66,7 @@ def test_the_table(box: Box) -> None:
     done = box.claudebox("doctor")
     assert (done.status, done.stderr) == (0, "")
     assert "\x1b" not in done.stdout
-    assert done.stdout.splitlines()[-1] == "ready: claudebox -n offline can start here"
+    assert done.stdout.splitlines()[-1] == "ready: claudebox -n internet-only can start here"
 
 
 def test_unknown_option(box: Box) -> None:
@@ -88,7 +90,7 @@ def test_no_bubblewrap(box: Box) -> None:
     (box.home / "nothing").write_text("")
     assert failing(doctor(box, world="true && ")) == [], "the control: the same world with it"
     found = doctor(box, world=over(box.home / "nothing", "/usr/bin/bwrap"))
-    assert failing(found) == ["bubblewrap", "sandbox", "late mounts"]
+    assert failing(found) == ["bubblewrap", "sandbox", "late mounts", "nftables"]
     assert found["bubblewrap"]["status"] == "missing"
     assert "bubblewrap" in found["bubblewrap"]["fix"]
 
@@ -119,7 +121,7 @@ esac
 )
 def test_a_bubblewrap_that_cannot_serve(box: Box, text: str, says: str) -> None:
     found = doctor(box, env=old_bwrap(box, text))
-    assert failing(found) == ["bubblewrap", "sandbox", "late mounts"]
+    assert failing(found) == ["bubblewrap", "sandbox", "late mounts", "nftables"]
     assert says in found["bubblewrap"]["detail"]
     assert found["bubblewrap"]["fix"]
 
@@ -130,11 +132,11 @@ def test_a_bubblewrap_that_fails_or_hangs_at_the_start(box: Box) -> None:
     script = '#!/bin/sh\ncase $1 in --version | --help) exec /usr/bin/bwrap "$@" ;; esac\n'
     env = old_bwrap(box, script + 'echo "bwrap: No permissions to create new namespace" >&2; exit 1\n')
     found = doctor(box, env=env)
-    assert failing(found) == ["sandbox", "late mounts"]
+    assert failing(found) == ["sandbox", "late mounts", "nftables"]
     assert found["sandbox"]["detail"] == "bwrap: No permissions to create new namespace"
     (box.home / "tools" / "bwrap").write_text(script + "exec sleep 600\n")
     found = doctor(box, env=env)
-    assert failing(found) == ["sandbox", "late mounts"]
+    assert failing(found) == ["sandbox", "late mounts", "nftables"]
     assert "did not say in time" in found["sandbox"]["detail"]
     (box.home / "tools" / "bwrap").write_text(script + 'exec /usr/bin/bwrap "$@"\n')
     assert failing(doctor(box, env=env)) == [], "the control"
@@ -159,7 +161,7 @@ def test_an_env_without_default_signal(box: Box) -> None:
     made.write_text("#!/bin/sh\necho \"env: unrecognized option '$1'\" >&2\nexit 1\n")
     made.chmod(0o755)
     found = doctor(box, world=over(made, "/usr/bin/env"))
-    assert failing(found) == ["env", "sandbox", "late mounts"]
+    assert failing(found) == ["env", "sandbox", "late mounts", "nftables"]
     assert "unrecognized option" in found["env"]["detail"]
     assert "coreutils" in found["env"]["fix"]
 
@@ -168,7 +170,7 @@ def test_an_env_without_default_signal(box: Box) -> None:
 def test_no_agent(box: Box) -> None:
     done = box.claudebox("doctor")
     assert done.status == 1
-    assert done.stdout.splitlines()[-1].endswith("see agent; claudebox run -n offline can")
+    assert done.stdout.splitlines()[-1].endswith("see agent; claudebox run -n internet-only can")
 
 
 @needs("userns", "bwrap", "git")
@@ -193,7 +195,7 @@ def test_no_user_namespaces(box: Box) -> None:
     world = ["unshare", "--user", "--map-root-user", "sh", "-c"]
     assert failing(checks(box.run([*world, program]))) == [], "the control: user namespaces in one"
     found = checks(box.run([*world, f"echo 0 >/proc/sys/user/max_user_namespaces && {program}"]))
-    assert failing(found) == ["user namespaces", "sandbox", "late mounts"]
+    assert failing(found) == ["user namespaces", "sandbox", "late mounts", "nftables"]
     assert found["user namespaces"]["detail"] == "user.max_user_namespaces is 0"
     assert "user.max_user_namespaces" in found["user namespaces"]["fix"]
     assert "bwrap: " in found["sandbox"]["detail"]
@@ -222,9 +224,14 @@ os.execv(sys.argv[1], sys.argv[1:])
 @pytest.mark.usefixtures("agent")
 def test_a_container_that_forbids_user_namespaces(box: Box) -> None:
     found = checks(box.run(["/usr/bin/python3", "-c", CONTAINER, box.program, "doctor", "--json"]))
-    assert failing(found) == ["user namespaces", "sandbox", "late mounts"]
+    assert failing(found) == ["user namespaces", "sandbox", "late mounts", "nftables"]
     assert "it does not allow them (unshare: EPERM)" in found["user namespaces"]["detail"]
     assert "--security-opt seccomp=unconfined" in found["user namespaces"]["fix"]
+
+
+def offline(box: Box) -> None:
+    box.state.mkdir(mode=0o700)
+    (box.state / "config.toml").write_text('[network]\ntier = "offline"\n')
 
 
 @needs("userns", "bwrap", "git")
@@ -239,7 +246,9 @@ def test_a_tun_device_that_may_not_be_opened(box: Box, mode: int) -> None:
     found = doctor(box, world=hidden)
     assert found["/dev/net/tun"]["found"] == f"mode {mode:04o}"
     assert found["/dev/net/tun"]["status"] == "failed"
-    assert not found["/dev/net/tun"]["needed"] and failing(found) == [], "tier offline does without"
+    assert found["/dev/net/tun"]["needed"] and failing(found) == ["/dev/net/tun"]
+    offline(box)
+    assert failing(doctor(box, world=hidden)) == [], "tier offline does without"
 
 
 @needs("userns", "bwrap", "git")
@@ -248,7 +257,7 @@ def test_no_tun_device(box: Box) -> None:
     found = doctor(box, world="mount -t tmpfs none /dev/net && ")
     assert found["/dev/net/tun"]["status"] == "missing"
     assert "tun" in found["/dev/net/tun"]["fix"]
-    assert failing(found) == []
+    assert failing(found) == ["/dev/net/tun"]
 
 
 # --- ~/.claudebox --------------------------------------------------------------------------------

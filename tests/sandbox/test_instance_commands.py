@@ -113,7 +113,7 @@ def test_remove_and_prune_leave_a_running_one(box: Box) -> None:
     with session(box) as launcher:
         refused(
             box.claudebox("instance", "remove", "-y"),
-            f"another session works in this project (pid {launcher.pid}",
+            f"a session works in this project (pid {launcher.pid}",
             "stop",
         )
         done = box.claudebox("instance", "prune", "--older-than", "0d", "-y")

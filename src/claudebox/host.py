@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import pwd
 
-from claudebox import descriptors, process
+from claudebox import process
 from claudebox.agents import AgentSpec
 from claudebox.errors import ClaudeboxError
 from claudebox.layout import find_repository, read_tree
 from claudebox.locating import find_agent, find_program
-from claudebox.model import Host, Kernel, Note, Pin, Profile, Project, System, Tools, Uplink, User
+from claudebox.model import Host, Kernel, Note, Profile, Project, System, Tools, Uplink, User
+from claudebox.pinning import check_links, pin
 from claudebox.probes import remembered
 from claudebox.run import kept
+from claudebox.usersettings import survey_settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -79,10 +81,11 @@ def survey(
     *,
     ours: str,
     code: str,
+    instance: str,
     keep: bool,
 ) -> Host:
     """Everything else that the plan needs to know. ours: claudebox's directory; code: where it is installed;
-    keep: whether what was tried may be remembered.
+    instance: the instance's directory; keep: whether what was tried may be remembered.
 
     Opens what will be mounted and keeps the descriptors (`Host.pins`). Raises ClaudeboxError.
     """
@@ -110,6 +113,8 @@ def survey(
         check_links(request.source, untrusted)
         pins.append(pin(source))
         sources.append((request.source, source))
+    settings, bound = survey_settings(spec, user.home, environment, untrusted, instance)
+    pins += bound
     return Host(
         user=user,
         claudebox_home=ours,
@@ -125,7 +130,7 @@ def survey(
         project=project._replace(git=tree),
         git_settings=git_settings(started),
         agent=agent,
-        first_start=first_start(spec, user),
+        first_start=tuple(answer for file in settings.files for answer in file.answers),
         pins=tuple(pins),
         sources=tuple(sources),
         submounts=submounts([p.path for p in pins], system),
@@ -133,6 +138,7 @@ def survey(
         hostname=os.uname().nodename,
         notes=(*shadowed, *skipped),
         uplink=uplink,
+        settings=settings,
     )
 
 
@@ -227,27 +233,6 @@ def survey_system() -> System:
     return System(kind="nixos" if nixos else "fhs", trees=tuple(trees), binds=tuple(binds), links=tuple(links))
 
 
-def pin(path: str) -> Pin:
-    """Open a canonical path once. Raises ClaudeboxError when a component of it is (now) a link."""
-    try:
-        fd = descriptors.pinned(path)
-    except OSError as error:
-        raise ClaudeboxError(
-            f"cannot open {path}: {error.strerror}", "it changed while we looked, or is a link"
-        ) from None
-    return Pin(path=path, fd=fd, directory=os.path.isdir(f"/proc/self/fd/{fd}"))
-
-
-def check_links(path: str, untrusted: tuple[str, ...]) -> None:
-    """Refuse a path with a symbolic link that lies where a sandbox could have put it."""
-    here = "/"
-    for name in descriptors.parts(path):
-        here = os.path.join(here, name)
-        if os.path.islink(here) and any(here.startswith(root + "/") for root in untrusted):
-            raise ClaudeboxError(f"{here} is a link that a sandbox could have planted", "name the real path instead")
-        here = os.path.realpath(here)
-
-
 def submounts(granted: list[str], system: System) -> tuple[tuple[str, str, str], ...]:
     """The host's own mounts below what will be granted, of the system too (a /usr/local on another disk):
     (path, device, root)."""
@@ -265,22 +250,6 @@ def venv_target(root: str) -> str:
     """Where the project's `.venv/bin/python` leads; "" without one."""
     path = f"{root}/.venv/bin/python"
     return os.path.realpath(path) if os.path.islink(path) else ""
-
-
-def first_start(spec: AgentSpec, user: User) -> tuple[tuple[str, str], ...]:
-    """What the host's agent keeps of its first start, of the keys that the agent's data names."""
-    path = f"{user.home}/{spec.first_start_file}"
-    if not spec.first_start_file or not os.path.isfile(path):
-        return ()
-    import json
-
-    try:
-        with open(path, "rb") as file:
-            found = json.loads(file.read(1 << 24))
-    except (OSError, ValueError, RecursionError):
-        return ()  # a torn file of the host's: the agent's defaults do
-    known = found if isinstance(found, dict) else {}
-    return tuple((key, json.dumps(known[key])) for key in spec.first_start_copy if key in known)
 
 
 def git_settings_started(tools: Tools, user: User) -> process.Capture | None:

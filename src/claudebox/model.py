@@ -296,6 +296,36 @@ class Uplink(NamedTuple):
     root: bool
 
 
+class UserFile(NamedTuple):
+    """A settings file of the host's agent that comes along as a copy, as it was read once.
+
+    path: below the home inside; source: canonical; stamp: which state of it this is, "" when it could not be
+    read; text: what of it comes along, as text of its own format, None when that is as at the last copy;
+    keys: the only top-level keys that follow the host's, () for all; notes: what it brings and what it leaves
+    out; answers: what a first start was answered, (key, JSON text).
+    """
+
+    path: str
+    source: str
+    stamp: str
+    text: str | None
+    keys: tuple[str, ...]
+    notes: tuple[Note, ...]
+    answers: tuple[tuple[str, str], ...] = ()
+
+
+class UserSettings(NamedTuple):
+    """The user's own settings of the agent. directory: where they lie on the host, canonical; shown: (target,
+    canonical source) of what is bound; files: what is copied; trees: (path below the home inside, canonical
+    source, whether it was copied before) of what is copied once."""
+
+    directory: str = ""
+    shown: tuple[tuple[str, str], ...] = ()
+    files: tuple[UserFile, ...] = ()
+    trees: tuple[tuple[str, str, bool], ...] = ()
+    notes: tuple[Note, ...] = ()
+
+
 class Host(NamedTuple):
     """The survey: facts about machine, user, project and agent, probed by trying, then frozen."""
 
@@ -321,6 +351,7 @@ class Host(NamedTuple):
     hostname: str
     notes: tuple[Note, ...] = ()
     uplink: Uplink | None = None  # None where the tier asks for none
+    settings: UserSettings = UserSettings()
 
 
 # --- what was decided --------------------------------------------------------------------------
@@ -450,6 +481,30 @@ class HomeFile(NamedTuple):
     why: Why
 
 
+class SettingsFile(NamedTuple):
+    """A file of the instance's home that follows the host's: keys that were not changed inside.
+
+    path: relative to the home; text: what the host says now, None when that is as at the last copy; keys: the
+    only top-level keys that are touched, () for all; remembered: lines that the next launch needs to know.
+    """
+
+    path: str
+    source: str
+    text: str | None
+    keys: tuple[str, ...]
+    remembered: tuple[str, ...]
+    why: Why
+
+
+class SettingsTree(NamedTuple):
+    """A directory that is copied into the instance's home once. done: it was, in an earlier launch."""
+
+    path: str
+    source: str
+    done: bool
+    why: Why
+
+
 class Isolation(NamedTuple):
     """Namespaces by their names in /proc/PID/ns, the seccomp program as struct sock_filter[], and
     the machine it was assembled for. landlock_scopes: abstract sockets and signals are scoped."""
@@ -547,3 +602,4 @@ class SandboxPlan(NamedTuple):
     unattended: bool
     tools: Tools
     notes: tuple[Note, ...]
+    settings: tuple[SettingsFile | SettingsTree, ...] = ()

@@ -41,9 +41,10 @@ class AgentSpec(NamedTuple):
     read_only: tuple[str, ...] = ()
     copy: tuple[str, ...] = ()
     copy_once: tuple[str, ...] = ()
-    drop_keys: tuple[str, ...] = ()
+    drop: Pairs = ()  # keys that a copy leaves out, and why
     first_start_file: str = ""
     first_start_copy: tuple[str, ...] = ()
+    first_start_follow: tuple[str, ...] = ()
     first_start_set: tuple[tuple[str, str | bool | int], ...] = ()
     unattended_arguments: tuple[str, ...] = ()
     unattended_environment: Pairs = ()

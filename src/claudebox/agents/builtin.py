@@ -6,7 +6,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-
 # Constants, in the order of AgentSpec's fields: compiled, they cost a launch nothing.
 AGENTS: dict[str, tuple[Any, ...]] = {
     "claude": (
@@ -70,17 +69,18 @@ AGENTS: dict[str, tuple[Any, ...]] = {
         ("settings.json",),
         ("plugins",),
         (
-            "apiKeyHelper",
-            "awsAuthRefresh",
-            "awsCredentialExport",
-            "gcpAuthRefresh",
-            "otelHeadersHelper",
-            "forceLogin*",
-            "env.CLAUDE_SECURESTORAGE_CONFIG_DIR",
-            "env.CLAUDE_CONFIG_DIR",
+            ("apiKeyHelper", "a program of the host's that prints a key"),
+            ("awsAuthRefresh", "a program of the host's that logs in to AWS"),
+            ("awsCredentialExport", "a program of the host's that prints AWS credentials"),
+            ("gcpAuthRefresh", "a program of the host's that logs in to Google Cloud"),
+            ("otelHeadersHelper", "a program of the host's that prints credentials of a collector"),
+            ("forceLogin*", "how to log in is the host's to say; the sandbox does not log in"),
+            ("env.CLAUDE_SECURESTORAGE_CONFIG_DIR", "it leads to where the host's login is"),
+            ("env.CLAUDE_CONFIG_DIR", "a directory of the host's"),
         ),
         ".claude.json",
-        ("theme", "editorMode", "mcpServers", "hasCompletedOnboarding", "lastOnboardingVersion"),
+        ("theme", "editorMode", "hasCompletedOnboarding", "lastOnboardingVersion"),
+        ("mcpServers",),
         (("hasCompletedOnboarding", True), ("theme", "dark")),
         ("--dangerously-skip-permissions", "--settings", '{"skipDangerousModePermissionPrompt":true}'),
         (),
@@ -125,8 +125,15 @@ AGENTS: dict[str, tuple[Any, ...]] = {
         ("AGENTS.md", "prompts", "skills", "rules"),
         ("config.toml",),
         (),
-        ("notify",),
+        (
+            ("notify", "a program of the host's desktop"),
+            ("model_providers.*.experimental_bearer_token", "a login"),
+            ("model_providers.*.http_headers", "may hold a login"),
+            ("mcp_servers.*.http_headers", "may hold a login"),
+            ("mcp_servers.*.bearer_token", "a login"),
+        ),
         "",
+        (),
         (),
         (),
         ("--dangerously-bypass-approvals-and-sandbox",),
@@ -180,8 +187,12 @@ AGENTS: dict[str, tuple[Any, ...]] = {
         ("GEMINI.md", "commands", "skills", "agents", "policies"),
         ("settings.json",),
         ("extensions",),
-        (),
+        (
+            ("sandbox", "a container of the host's; this is the sandbox"),
+            ("tools.sandbox", "a container of the host's; this is the sandbox"),
+        ),
         "",
+        (),
         (),
         (),
         ("--approval-mode=yolo",),
@@ -221,8 +232,14 @@ AGENTS: dict[str, tuple[Any, ...]] = {
         ("AGENTS.md", "agent", "agents", "command", "commands", "mode", "modes", "skill", "skills", "themes"),
         ("opencode.json", "opencode.jsonc", "config.json", "tui.json"),
         ("plugin", "plugins", "tool", "tools"),
-        (),
+        (
+            ("provider.*.options.apiKey", "a login; a key passes with -e"),
+            ("provider.*.options.headers", "may hold a login"),
+            ("mcp.*.headers", "may hold a login"),
+            ("autoupdate", "an update cannot succeed, the program is read-only"),
+        ),
         "",
+        (),
         (),
         (),
         (),

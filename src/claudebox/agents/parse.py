@@ -36,9 +36,10 @@ KEYS = {
     "settings.read_only": ("read_only", "relatives"),
     "settings.copy": ("copy", "relatives"),
     "settings.copy_once": ("copy_once", "relatives"),
-    "settings.drop_keys": ("drop_keys", "texts"),
+    "settings.drop": ("drop", "reasons"),
     "first_start.file": ("first_start_file", "relative"),
     "first_start.copy": ("first_start_copy", "texts"),
+    "first_start.follow": ("first_start_follow", "texts"),
     "first_start.set": ("first_start_set", "scalars"),
     "unattended.arguments": ("unattended_arguments", "texts"),
     "unattended.environment": ("unattended_environment", "assignments"),
@@ -188,6 +189,10 @@ class _Reader:
             VARIABLE.fullmatch(name) and isinstance(text, str) and "\0" not in text for name, text in value.items()
         )
         return tuple(value.items()) if self._must(key, good, "a table of variables with strings") else ()
+
+    def reasons(self, key: str, value: Any) -> Pairs:
+        good = isinstance(value, dict) and all(name and isinstance(text, str) for name, text in value.items())
+        return tuple(value.items()) if self._must(key, good, "a table of keys with the reason for each") else ()
 
     def scalars(self, key: str, value: Any) -> tuple[tuple[str, str | bool | int], ...]:
         good = isinstance(value, dict) and all(isinstance(item, str | bool | int) for item in value.values())

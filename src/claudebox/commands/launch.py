@@ -35,7 +35,9 @@ def perform(request: Request, environment: dict[str, str]) -> int:
     remembered = remembered_for(identity)
     profile = effective_profile(request, config, environment, home=user.home, cwd=directory, remembered=remembered)
     spec = load_agent(profile.agent.value, f"{ours}/agents")
-    host = survey(profile, spec, user, environment, project, ours=ours, code=code, keep=not request.dry_run)
+    own = identity.directory
+    keep = not request.dry_run
+    host = survey(profile, spec, user, environment, project, ours=ours, code=code, instance=own, keep=keep)
     plan = build_plan(request, profile, host, spec, identity)
     if held is None:
         return show(plan, as_json=request.json)

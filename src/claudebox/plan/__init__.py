@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from claudebox.agents import AgentSpec
 from claudebox.model import Bind, Host, Instance, Mount, Note, Profile, Request, SandboxPlan
-from claudebox.plan import agent, environment, filesystem, git, isolation, network
+from claudebox.plan import agent, environment, filesystem, git, isolation, network, settings
 
 
 def build_plan(request: Request, profile: Profile, host: Host, spec: AgentSpec, instance: Instance) -> SandboxPlan:
@@ -24,6 +24,7 @@ def build_plan(request: Request, profile: Profile, host: Host, spec: AgentSpec, 
     mounts += git.mounts(host, profile.git_config)
     mounts += filesystem.agent(host, mounts)
     mounts += environment.agent_name(spec, host.agent.command[0]) if host.agent else []
+    mounts += settings.mounts(profile, host, spec)
     mounts += filesystem.requested(profile, host)
     tier = profile.tier.value
     made = filesystem.ordered(mounts, host.submounts)
@@ -53,8 +54,10 @@ def build_plan(request: Request, profile: Profile, host: Host, spec: AgentSpec, 
             *grants(mounts),
             *isolation.notes(profile, host, tier),
             *agent.notes(profile, host, spec),
+            *settings.notes(profile, host, spec),
             *environment.hidden(host, mounts),
         ),
+        settings=tuple(settings.copies(profile, host, spec)),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from claudebox.model import Bind, SandboxPlan, Symlink, Tmpfs
+from claudebox.model import Bind, SandboxPlan, SettingsFile, SettingsTree, Symlink, Tmpfs
 from claudebox.render import network
 from claudebox.text import printable
 
@@ -36,7 +36,21 @@ def text(plan: SandboxPlan) -> str:
     if plan.stubs:
         lines += ["", "made on the host for the time of the session"]
         lines += [f"  {printable(stub.path)}  ({stub.why.reason})" for stub in plan.stubs]
+    if plan.home_files or plan.settings:
+        lines += ["", "written into the instance's home"]
+        lines += [f"  where missing  ~/{printable(file.path)}  ({file.why.reason})" for file in plan.home_files]
+        lines += [setting(one) for one in plan.settings]
     if plan.notes:
         lines += ["", "notes"]
         lines += [f"  {note.severity}: {printable(note.text)}" for note in plan.notes]
     return "\n".join(lines) + "\n"
+
+
+def setting(one: SettingsFile | SettingsTree) -> str:
+    """One line on what of the user's settings is copied."""
+    if isinstance(one, SettingsTree):
+        when, now = "once", "; it was, in an earlier launch" if one.done else ""
+    else:
+        when, now = "merged", "; unchanged since the last copy" if one.text is None else ""
+    source = f" <- {printable(one.source)}" if one.source else ""
+    return f"  {when:13}  ~/{printable(one.path)}{source}  ({printable(one.why.reason)}{now})"

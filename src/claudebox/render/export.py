@@ -6,7 +6,7 @@ import json
 import shlex
 from typing import Any
 
-from claudebox.model import Bind, Mount, Proc, SandboxPlan, Symlink, Tmpfs, is_late
+from claudebox.model import Bind, Mount, Proc, SandboxPlan, SettingsFile, SettingsTree, Symlink, Tmpfs, is_late
 from claudebox.render import bwrap, network
 from claudebox.text import printable
 
@@ -43,10 +43,23 @@ def as_json(plan: SandboxPlan) -> str:
         },
         "limits": plan.limits._asdict(),
         "stubs": [{"path": s.path, "reason": s.why.reason} for s in plan.stubs],
+        "settings": [setting(one) for one in plan.settings],
         "notes": [n._asdict() for n in plan.notes],
         "commands": {"bwrap": whole(plan), "helpers": [list(h.argv) for h in plan.helpers]},
     }
     return json.dumps(value, indent=2) + "\n"
+
+
+def setting(one: SettingsFile | SettingsTree) -> dict[str, Any]:
+    """What of the user's settings is copied: never its content."""
+    return {
+        "kind": "tree" if isinstance(one, SettingsTree) else "file",
+        "source": one.source or None,
+        "path": one.path,
+        "keys": None if isinstance(one, SettingsTree) else list(one.keys) or None,
+        "changed": not one.done if isinstance(one, SettingsTree) else one.text is not None,
+        "reason": one.why.reason,
+    }
 
 
 def mount(value: Mount) -> dict[str, Any]:
@@ -86,6 +99,9 @@ def script(plan: SandboxPlan) -> str:
     late = [m for m in plan.mounts if is_late(m)]
     comments = [f"#   {m.access} {printable(m.target)}" for m in late if isinstance(m, Bind | Tmpfs)]
     after = "\n# then, before the gate opens, through descriptors:\n" + "\n".join(comments) if comments else ""
+    if copied := [one for one in plan.settings if not (isinstance(one, SettingsTree) and one.done)]:
+        after += "\n# and into the instance's home, before that:\n"
+        after += "".join(f"#   {printable(one.path)}\n" for one in copied)
     shown = f"\n# bwrap (its options go through a descriptor; <fd:…> are descriptors)\n{text}{after}\n"
     return shown + network.commands(plan)
 

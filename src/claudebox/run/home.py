@@ -29,7 +29,7 @@ def clear_way(plan: SandboxPlan, here: int, home: int) -> list[str]:
         names = descriptors.parts(mount.target[len(plan.home) :])
         directory = isinstance(mount, Tmpfs) or os.path.isdir(mount.source)
         try:
-            moved = _clear(home, here, names, directory=directory)
+            moved = clear(home, here, names, directory=directory)
         except OSError as error:
             place = f"{plan.instance.directory}/home/{'/'.join(names)}"
             hint = repair_hint(error, "an agent may have left it so")
@@ -39,7 +39,7 @@ def clear_way(plan: SandboxPlan, here: int, home: int) -> list[str]:
     return said
 
 
-def _clear(home: int, here: int, names: list[str], *, directory: bool) -> tuple[str, str] | None:
+def clear(home: int, here: int, names: list[str], *, directory: bool) -> tuple[str, str] | None:
     """Walk names from home; the first that is no directory (or, at the end, not of the kind) is moved aside."""
     parent = os.open(".", descriptors.DIRECTORY, dir_fd=home)
     try:
@@ -51,9 +51,7 @@ def _clear(home: int, here: int, names: list[str], *, directory: bool) -> tuple[
             last = index == len(names) - 1
             wanted = stat.S_ISDIR if directory or not last else stat.S_ISREG
             if not wanted(mode):
-                kept = f"aside/{name}.{time.time_ns()}"
-                os.rename(name, kept, src_dir_fd=parent, dst_dir_fd=here)
-                return "/".join(names[: index + 1]), kept
+                return "/".join(names[: index + 1]), put_aside(parent, here, name)
             if last:
                 return None
             inner = os.open(name, descriptors.DIRECTORY, dir_fd=parent)
@@ -62,6 +60,13 @@ def _clear(home: int, here: int, names: list[str], *, directory: bool) -> tuple[
     finally:
         os.close(parent)
     return None
+
+
+def put_aside(parent: int, here: int, name: str) -> str:
+    """Move name out of the home; where it is now, from the instance's directory. Raises OSError."""
+    kept = f"aside/{name}.{time.time_ns()}"
+    os.rename(name, kept, src_dir_fd=parent, dst_dir_fd=here)
+    return kept
 
 
 def write_files(plan: SandboxPlan, home: int) -> None:

@@ -8,7 +8,7 @@ from claudebox import console, descriptors, process
 from claudebox.leaving import Leaving
 from claudebox.model import File, SandboxPlan
 from claudebox.render import bwrap
-from claudebox.run import guard, locks, points, session, signals, stubs
+from claudebox.run import guard, locks, points, session, settings, signals, stubs
 from claudebox.run import home as home_files
 from claudebox.run.processes import Started, wait_ready
 from claudebox.signals import signal
@@ -34,7 +34,7 @@ def launch(plan: SandboxPlan, pins: dict[str, int], here: int, held: locks.Held)
         leaving.callback(record.remove)
         home = descriptors.high(os.open("home", descriptors.DIRECTORY, dir_fd=here))
         pins = {**pins, f"{plan.instance.directory}/home": home}
-        for moved in home_files.clear_way(plan, here, home):
+        for moved in (*home_files.clear_way(plan, here, home), *settings.clear_way(plan, here, home)):
             console.warn(moved)
         prepare(plan, here, held, leaving)  # 4: stubs, each recorded before it is made
         home_files.write_files(plan, home)
@@ -51,6 +51,10 @@ def launch(plan: SandboxPlan, pins: dict[str, int], here: int, held: locks.Held)
         arrivals, terminal, roots = signals.opened(), Terminal(), mounts.roots_of(plan, pins)
         network = prepare_network(plan, ended, leaving)
         sandbox = wait_ready(start, watch)  # 6: the gate holds it
+        with locks.Brief(held.brief):
+            said = settings.write(plan, here, home)  # 7
+        for text in said:
+            console.warn(text)
         if network:
             network.load(sandbox.init)  # 9: the rules, while the mounts are made
         mounts.enter(waiting, sandbox.init)  # 8: late mounts, compared with the plan

@@ -1,0 +1,105 @@
+"""The user's own settings of the agent in the instance's home: what is bound, what is copied, what stays out."""
+
+from __future__ import annotations
+
+from claudebox.agents import AgentSpec
+from claudebox.model import (
+    Bind,
+    Host,
+    Layer,
+    Mount,
+    MountRequest,
+    Note,
+    Origin,
+    Pin,
+    Profile,
+    SettingsFile,
+    SettingsTree,
+    UserFile,
+    Why,
+)
+from claudebox.plan.filesystem import below, check_request, placed
+from claudebox.text import printable
+
+
+def mounts(profile: Profile, host: Host, spec: AgentSpec) -> list[Mount]:
+    """What of the settings is bound read-only into the home. Raises ClaudeboxError for what no mount may reach."""
+    made: list[Mount] = []
+    for target, source in host.settings.shown:
+        if not apart(target, profile, host, spec):
+            continue
+        origin = Origin(Layer.BUILTIN, f"your {spec.title} settings")
+        request = MountRequest(source=source, target=target, access="ro", kind="auto", optional=True, origin=origin)
+        check_request(request, Pin(path=source, fd=-1, directory=False), host)
+        why = Why(f"yours of {spec.title}", origin)
+        bind = Bind(source=source, target=target, access="ro", pinned=True, why=why)
+        made += placed(bind._replace(sensitive=sensitive(source, host, spec)), host)
+    return made
+
+
+def apart(target: str, profile: Profile, host: Host, spec: AgentSpec) -> bool:
+    """Whether a place of the home is not one that the project or a mount that was asked for takes."""
+    root = host.project.root
+    taken = below(target, root) or below(root, target)
+    return not taken and not any(below(target, request.target) for request in profile.mounts)
+
+
+def sensitive(source: str, host: Host, spec: AgentSpec) -> str:
+    """Which known secret a bind of source reaches, or "". The settings lie beside the agent's login, not in it."""
+    directory = host.settings.directory
+    for place, what in host.sensitive:
+        if below(place, source) or (below(source, place) and place != directory):
+            return what
+    for name in spec.credentials:
+        login = directory + name[len(spec.config_dir) :] if below(name, spec.config_dir) else f"{host.user.home}/{name}"
+        if below(login, source):
+            return "the agent's login"
+    return ""
+
+
+def copies(profile: Profile, host: Host, spec: AgentSpec) -> list[SettingsFile | SettingsTree]:
+    """What of the settings is copied into the home."""
+    made: list[SettingsFile | SettingsTree] = []
+    for file in host.settings.files:
+        if not apart(f"{host.user.home}/{file.path}", profile, host, spec) or not follows(file, spec):
+            continue
+        what = f"{', '.join(file.keys)} of {file.source}" if file.keys else file.source
+        why = Why(f"follows {what or 'yours'}, but for what was changed inside")
+        made.append(
+            SettingsFile(
+                path=file.path,
+                source=file.source,
+                text=file.text,
+                keys=file.keys,
+                remembered=remembered(file),
+                why=why,
+            )
+        )
+    for path, source, done in host.settings.trees:
+        if apart(f"{host.user.home}/{path}", profile, host, spec):
+            why = Why("copied once, then the instance's own")
+            made.append(SettingsTree(path=path, source=source, done=done, why=why))
+    return made
+
+
+def follows(file: UserFile, spec: AgentSpec) -> bool:
+    """Whether a file is more than what a first start was answered."""
+    return bool(file.keys) or file.path != spec.first_start_file
+
+
+def remembered(file: UserFile) -> tuple[str, ...]:
+    """What the next launch needs to know of a file, as lines of `settings/state`; none of one that was not read."""
+    if not file.stamp:
+        return ()
+    told = [f"note\t{note.severity}\t{note.text}" for note in file.notes]
+    answers = [f"answer\t{key}\t{value}" for key, value in file.answers]
+    return (f"file\t{printable(file.path)}\t{file.stamp}", *told, *answers)
+
+
+def notes(profile: Profile, host: Host, spec: AgentSpec) -> list[Note]:
+    """What comes along, by its names, and what is left out of it."""
+    found = list(host.settings.notes)
+    for file in host.settings.files:
+        if apart(f"{host.user.home}/{file.path}", profile, host, spec):
+            found += file.notes
+    return found

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,3 +87,28 @@ def tcp_model() -> Iterator[CannedModel]:
 @pytest.fixture
 def claude(box: Box, model: CannedModel) -> Claude:
     return Claude(box, model)
+
+
+@contextmanager
+def terminal(box: Box, argv: Sequence[str], env: Mapping[str, str]) -> Iterator[Callable[..., str]]:
+    """A real terminal (tmux) with a program in it: `type(keys…, until=)` returns the screen once it holds that."""
+
+    def tmux(*arguments: str) -> str:
+        return box.run(["tmux", "-L", "agent", "-f", "/dev/null", *arguments], env={**env, **own}).stdout
+
+    def type_(*keys: str, until: str, timeout: float = 40) -> str:
+        for key in keys:
+            tmux("send-keys", key)
+        deadline = time.monotonic() + timeout
+        while until not in (shown := tmux("capture-pane", "-p")):
+            assert time.monotonic() < deadline, f"no {until!r} on the screen:\n{shown}"
+            time.sleep(0.1)
+        return shown
+
+    own = {"TMUX_TMPDIR": os.fspath(box.home)}
+    line = f"{shlex.join(argv)}; echo status-$?; sleep 60"
+    tmux("new-session", "-d", "-x", "120", "-y", "40", "-c", os.fspath(box.app), line)
+    try:
+        yield type_
+    finally:
+        tmux("kill-server")

@@ -9,14 +9,14 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
 from box import Box
 from capability import needs
-from clients import Claude
+from clients import Claude, terminal
 
 pytestmark = [needs("claudebox", "claude", "userns", "bwrap", "git"), pytest.mark.timeout(240)]
 NAME = secrets.token_hex(8)
@@ -136,31 +136,6 @@ def test_exit_status_and_stdout_are_the_clients(claude: Claude) -> None:
     assert version.status == 0 and version.stdout.endswith("(Claude Code)\n")
     wrong = claude("--no-such-option")
     assert wrong.status == 1 and wrong.stdout == "" and "no-such-option" in wrong.stderr
-
-
-@contextmanager
-def terminal(box: Box, argv: Sequence[str], env: Mapping[str, str]) -> Iterator[Callable[..., str]]:
-    """A real terminal (tmux) with a program in it: `type(keys…, until=)` returns the screen once it holds that."""
-
-    def tmux(*arguments: str) -> str:
-        return box.run(["tmux", "-L", "agent", "-f", "/dev/null", *arguments], env={**env, **own}).stdout
-
-    def type_(*keys: str, until: str, timeout: float = 40) -> str:
-        for key in keys:
-            tmux("send-keys", key)
-        deadline = time.monotonic() + timeout
-        while until not in (shown := tmux("capture-pane", "-p")):
-            assert time.monotonic() < deadline, f"no {until!r} on the screen:\n{shown}"
-            time.sleep(0.1)
-        return shown
-
-    own = {"TMUX_TMPDIR": os.fspath(box.home)}
-    line = f"{shlex.join(argv)}; echo status-$?; sleep 60"
-    tmux("new-session", "-d", "-x", "120", "-y", "40", "-c", os.fspath(box.app), line)
-    try:
-        yield type_
-    finally:
-        tmux("kill-server")
 
 
 @needs("tmux")

@@ -25,6 +25,13 @@ def launch(box: Box, agent: str, env: dict[str, str], *arguments: str) -> Result
     return box.claudebox(*options, "--", *arguments, env={**env, "PATH": program_path(agent)}, timeout=120)
 
 
+def own(box: Box, path: str, text: str) -> None:
+    """The user's own settings of an agent, on the host: they come along."""
+    file = box.home / path
+    file.parent.mkdir(parents=True)
+    file.write_text(text)
+
+
 def check(box: Box, model: CannedModel, done: Result) -> None:
     """The command ran in the project, saw it, and saw nothing else."""
     assert done.status == 0, done
@@ -38,15 +45,20 @@ def check(box: Box, model: CannedModel, done: Result) -> None:
 @needs("codex", "node")
 def test_codex(box: Box, tcp_model: CannedModel) -> None:
     provider = f'{{name="canned", base_url="{tcp_model.address}/v1", env_key="OPENAI_API_KEY", wire_api="responses"}}'
-    settings = ["-c", "model_provider=canned", "-c", f"model_providers.canned={provider}", "-c", "model=gpt-5"]
-    check(box, tcp_model, launch(box, "codex", {"OPENAI_API_KEY": "canned"}, "exec", *settings, PROMPT))
+    settings = [
+        'model = "gpt-5" # of the host',
+        'model_provider = "canned"',
+        f"model_providers.canned = {provider}",
+        "",
+    ]
+    own(box, ".codex/config.toml", "\n".join(settings))
+    check(box, tcp_model, launch(box, "codex", {"OPENAI_API_KEY": "canned"}, "exec", PROMPT))
 
 
 @needs("gemini", "node")
 def test_gemini(box: Box, tcp_model: CannedModel) -> None:
-    (box.app / ".gemini").mkdir()
     settings = {"security": {"auth": {"selectedType": "gemini-api-key"}}, "privacy": {"usageStatisticsEnabled": False}}
-    (box.app / ".gemini" / "settings.json").write_text(json.dumps(settings))
+    own(box, ".gemini/settings.json", json.dumps({**settings, "tools": {"sandbox": "docker"}}))
     variables = {"GEMINI_API_KEY": "canned", "GOOGLE_GEMINI_BASE_URL": tcp_model.address}
     check(box, tcp_model, launch(box, "gemini", variables, "-p", PROMPT))
 
@@ -56,11 +68,12 @@ def test_opencode(box: Box, tcp_model: CannedModel) -> None:
     provider = {
         "npm": "@ai-sdk/openai-compatible",
         "name": "canned",
-        "options": {"baseURL": f"{tcp_model.address}/v1", "apiKey": "canned"},
+        "options": {"baseURL": f"{tcp_model.address}/v1", "apiKey": "left out"},
         "models": {"canned": {"name": "canned", "tool_call": True, "limit": {"context": 100000, "output": 1000}}},
     }
     settings = {"model": "canned/canned", "small_model": "canned/canned", "provider": {"canned": provider}}
-    check(box, tcp_model, launch(box, "opencode", {"OPENCODE_CONFIG_CONTENT": json.dumps(settings)}, "run", PROMPT))
+    own(box, ".config/opencode/opencode.jsonc", f"// of the host\n{json.dumps(settings)}")
+    check(box, tcp_model, launch(box, "opencode", {}, "run", PROMPT))
 
 
 @pytest.mark.parametrize(

@@ -70,9 +70,9 @@ def run(plan: SandboxPlan, pins: dict[str, int], here: int, held: locks.Held) ->
 
 def show(plan: SandboxPlan, *, as_json: bool) -> int:
     """Print the plan on stdout: what is granted and the exact commands."""
-    from claudebox.render import audit, export
+    from claudebox.render import audit, export, script
 
-    text = export.as_json(plan) if as_json else audit.text(plan) + export.script(plan)
+    text = export.as_json(plan) if as_json else audit.text(plan) + "\n" + script.text(plan)
     console.write(text, 1)
     return 0
 

@@ -32,10 +32,11 @@ def text(plan: SandboxPlan) -> str:
     lines += ["", "environment"]
     for variable in plan.environment:
         value = "***" if variable.secret else printable(variable.value)
-        lines.append(f"  {variable.name}={value}  ({variable.why.reason}; {printable(str(variable.why.origin))})")
+        why = f"({printable(variable.why.reason)}; {printable(str(variable.why.origin))})"
+        lines.append(f"  {printable(variable.name)}={value}  {why}")
     if plan.stubs:
         lines += ["", "made on the host for the time of the session"]
-        lines += [f"  {printable(stub.path)}  ({stub.why.reason})" for stub in plan.stubs]
+        lines += [f"  {printable(stub.path)}  ({printable(stub.why.reason)})" for stub in plan.stubs]
     if plan.home_files or plan.settings:
         lines += ["", "written into the instance's home"]
         lines += [f"  where missing  ~/{printable(file.path)}  ({file.why.reason})" for file in plan.home_files]

@@ -49,55 +49,67 @@ def command(plan: SandboxPlan, descriptor: Descriptor = placeholder) -> list[str
 
 def options(plan: SandboxPlan, descriptor: Descriptor = placeholder, *, secrets: bool = False) -> list[str]:
     """bwrap's options, one after the other. secrets: with the values of secret variables."""
-    argv: list[str] = []
-    for name in plan.isolation.namespaces:
-        argv.append(f"--unshare-{name}")
-    argv += ["--die-with-parent", "--cap-drop", "ALL"]
-    if not plan.isolation.nested_userns:
-        argv.append("--disable-userns")
-    argv += ["--seccomp", descriptor("seccomp")]
-    argv += ["--json-status-fd", descriptor("status")]
+    return [word for row in rows(plan, descriptor, secrets=secrets) for word in row]
+
+
+def rows(plan: SandboxPlan, descriptor: Descriptor = placeholder, *, secrets: bool = False) -> list[list[str]]:
+    """The same, each option with its values a row of its own."""
+    made = [*isolation(plan), ["--seccomp", descriptor("seccomp")], ["--json-status-fd", descriptor("status")]]
     # Parents before children: the last mount wins. What is read-only as a whole becomes so at the end.
     for mount in plan.mounts:
         if not is_late(mount) and not (isinstance(mount, Bind) and mount.submount):
-            argv += _mount(mount, descriptor)
+            made += mount_rows(mount, descriptor)
     for stage in plan.stages:
-        argv += ["--ro-bind", stage.source, stage.path]
+        made.append(["--ro-bind", stage.source, stage.path])
     for mount in plan.mounts:
         if isinstance(mount, Bind) and mount.point:
-            argv += _point(mount, descriptor)
+            made.append(_point(mount, descriptor))
         elif isinstance(mount, Bind) and mount.stage:
-            argv += _bind(mount, mount.stage, descriptor)
-    argv += ["--remount-ro", "/dev"]
-    for mount in reversed(plan.mounts):
-        if isinstance(mount, Tmpfs) and not mount.late and mount.access == "ro":
-            argv += ["--remount-ro", mount.target]
+            made.append(_bind(mount, mount.stage, descriptor))
+    made += remounts([m for m in plan.mounts if not is_late(m)])
     for variable in plan.environment:
         shown = variable.value if secrets or not variable.secret else "***"
-        argv += ["--setenv", variable.name, shown]
-    argv += ["--chdir", "/"]
-    return argv
+        made.append(["--setenv", variable.name, shown])
+    made.append(["--chdir", "/"])
+    return made
 
 
-def _mount(mount: Mount, descriptor: Descriptor) -> list[str]:
+def isolation(plan: SandboxPlan) -> list[list[str]]:
+    """Namespaces, capabilities, and that nothing outlives the launcher."""
+    made = [[f"--unshare-{name}"] for name in plan.isolation.namespaces]
+    made += [["--die-with-parent"], ["--cap-drop", "ALL"]]
+    return made if plan.isolation.nested_userns else [*made, ["--disable-userns"]]
+
+
+def remounts(mounts: list[Mount]) -> list[list[str]]:
+    """What is read-only as a whole, once everything in it stands: children before parents."""
+    made = [["--remount-ro", "/dev"]]
+    for mount in reversed(mounts):
+        if isinstance(mount, Tmpfs) and mount.access == "ro":
+            made.append(["--remount-ro", mount.target])
+    return made
+
+
+def mount_rows(mount: Mount, descriptor: Descriptor) -> list[list[str]]:
+    """One mount as bwrap makes it; modes and sizes are options of their own, before it."""
     match mount:
         case Bind():
-            return _bind(mount, mount.target, descriptor)
+            return [_bind(mount, mount.target, descriptor)]
         case Tmpfs(target="/"):
             return []  # bwrap's own root is one
         case Tmpfs():
-            size = ["--size", str(mount.size)] if mount.size else []
-            return ["--perms", f"{mount.mode:04o}", *size, "--tmpfs", mount.target]
+            size = [["--size", str(mount.size)]] if mount.size else []
+            return [["--perms", f"{mount.mode:04o}"], *size, ["--tmpfs", mount.target]]
         case Proc():
-            return ["--proc", mount.target]
+            return [["--proc", mount.target]]
         case Dev():
-            return ["--dev", mount.target]
+            return [["--dev", mount.target]]
         case Directory():
-            return ["--perms", f"{mount.mode:04o}", "--dir", mount.target]
+            return [["--perms", f"{mount.mode:04o}"], ["--dir", mount.target]]
         case Symlink():
-            return ["--symlink", mount.to, mount.target]
+            return [["--symlink", mount.to, mount.target]]
         case File():
-            return ["--perms", f"{mount.mode:04o}", "--file", descriptor(mount.target), mount.target]
+            return [["--perms", f"{mount.mode:04o}"], ["--file", descriptor(mount.target), mount.target]]
         case _:
             assert_never(mount)
 

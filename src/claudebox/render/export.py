@@ -1,14 +1,12 @@
-"""The plan → versioned JSON and the exact commands."""
+"""The plan → versioned JSON, with the exact commands."""
 
 from __future__ import annotations
 
 import json
-import shlex
 from typing import Any
 
 from claudebox.model import Bind, Mount, Proc, SandboxPlan, SettingsFile, SettingsTree, Symlink, Tmpfs, is_late
 from claudebox.render import bwrap, network
-from claudebox.text import printable
 
 SCHEMA_VERSION = 1
 
@@ -81,37 +79,3 @@ def whole(plan: SandboxPlan) -> list[str]:
     """bwrap's command line with its options in place of the descriptor that carries them."""
     program, _, _, *rest = bwrap.command(plan)
     return [program, *bwrap.options(plan), *rest]
-
-
-def script(plan: SandboxPlan) -> str:
-    """The exact command, one option a line, and the late mounts in order.
-
-    Paths may hold anything: nothing of one reaches the terminal raw or leaves its quotes or its comment.
-    """
-    program, _, _, *rest = bwrap.command(plan)
-    lines: list[str] = []
-    for option in bwrap.options(plan):
-        if option.startswith("--") or not lines:
-            lines.append(option)
-        else:
-            lines[-1] += " " + quoted(option)
-    text = " \\\n  ".join([quoted(program), *lines, " ".join(map(quoted, rest))])
-    late = [m for m in plan.mounts if is_late(m)]
-    comments = [f"#   {m.access} {printable(m.target)}" for m in late if isinstance(m, Bind | Tmpfs)]
-    after = "\n# then, before the gate opens, through descriptors:\n" + "\n".join(comments) if comments else ""
-    if copied := [one for one in plan.settings if not (isinstance(one, SettingsTree) and one.done)]:
-        after += "\n# and into the instance's home, before that:\n"
-        after += "".join(f"#   {printable(one.path)}\n" for one in copied)
-    shown = f"\n# bwrap (its options go through a descriptor; <fd:…> are descriptors)\n{text}{after}\n"
-    return shown + network.commands(plan)
-
-
-def quoted(argument: str) -> str:
-    """An argument for a shell: as shlex quotes it, or as $'...' of bytes where it has control characters."""
-    if argument.isprintable():
-        return shlex.quote(argument)
-    shown = (
-        chr(b) if 32 <= b < 127 and b not in b"\\'" else f"\\x{b:02x}"
-        for b in argument.encode(errors="surrogateescape")
-    )
-    return "$'" + "".join(shown) + "'"

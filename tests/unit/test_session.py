@@ -86,16 +86,26 @@ def test_only_a_process_with_the_same_start_and_the_lock_lives(instance: Path) -
 
 
 def test_a_sweep_leaves_what_lives(instance: Path) -> None:
+    sessions = instance / "sessions"
     mine = put(instance, make(os.getpid(), started=session.start_time(os.getpid())))
-    dead = put(instance, make(1 << 22))
-    (instance / "sessions" / ".9.json.9.tmp").write_text("{")
-    (instance / "sessions" / "a-link.json").symlink_to(mine)
+    (sessions / f"{os.getpid()}.socket").touch()
+    writing = sessions / f".{os.getppid()}.json.{os.getppid()}.tmp"  # by a launch that starts just now
+    writing.touch()
+    kept = set(os.listdir(sessions))
+    put(instance, make(1 << 22))
+    put(instance, make(os.getppid() if os.getppid() > 1 else 1, started=1))
+    for name in (f".{1 << 22}.json.{1 << 22}.tmp", f"{1 << 22}.socket", "odd", "9" * 100, "\udcff"):
+        (sessions / name).touch()
+    (sessions / "a-link.json").symlink_to(mine)
+    writing.unlink()  # its record is another process's of the same pid: gone with it
     here = os.open(instance, os.O_RDONLY)
     with open(instance / "locks" / "repository"):
         session.sweep(here)
+        assert set(os.listdir(sessions)) == kept - {writing.name}
+        writing.touch()
+        session.sweep(here)
     os.close(here)
-    assert mine.exists() and not dead.exists()
-    assert os.listdir(instance / "sessions") == [mine.name]
+    assert set(os.listdir(sessions)) == kept
 
 
 def test_the_innermost_project_is_meant() -> None:

@@ -136,8 +136,7 @@ def _project(user: User | None, ours: str) -> str:
 def _remembered(user: User | None, ours: str, project: str) -> Remembered:
     if user is None or not project:
         return Remembered()
-    found = kept.read(instance.identify(ours, user.uid, project).directory)
-    return Remembered(network=found.network, agent=found.agent)
+    return kept.remembered(instance.identify(ours, user.uid, project).directory)
 
 
 def _profile(environment: Mapping[str, str], ours: str, home: str, remembered: Remembered) -> Profile:

@@ -266,7 +266,7 @@ def move(call: Call) -> int:
         )
     old, new = call.names
     one = instances.former(call.ours, old)
-    root = find_project(instances.absolute(new), call.user, call.ours).root
+    root = find_project(instances.absolute(new), call.user, call.ours).main
     target = state.identify(call.ours, call.user.uid, root)
     if one.kept.project == root:
         raise ClaudeboxError(f"{one.id} is the instance of {root} already", "claudebox instance list")

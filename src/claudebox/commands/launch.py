@@ -8,9 +8,9 @@ from claudebox import console
 from claudebox.agents import load_agent
 from claudebox.errors import ClaudeboxError
 from claudebox.host import survey, survey_user
-from claudebox.model import Instance, Request, SandboxPlan
+from claudebox.model import Request, SandboxPlan
 from claudebox.plan import build_plan
-from claudebox.profile import Remembered, effective_profile, load_config
+from claudebox.profile import effective_profile, load_config
 from claudebox.repository import find_project
 from claudebox.run import instance, kept, locks, session, stubs
 from claudebox.signals import signal
@@ -32,7 +32,7 @@ def perform(request: Request, environment: dict[str, str]) -> int:
         session.sweep(here)
         kept.note_tree(here, project.root, project.main)
     config = load_config(ours, user.home)
-    remembered = remembered_for(identity)
+    remembered = kept.remembered(identity.directory)
     profile = effective_profile(request, config, environment, home=user.home, cwd=directory, remembered=remembered)
     spec = load_agent(profile.agent.value, f"{ours}/agents")
     own = identity.directory
@@ -42,12 +42,6 @@ def perform(request: Request, environment: dict[str, str]) -> int:
     if held is None:
         return show(plan, as_json=request.json)
     return run(plan, {p.path: p.fd for p in host.pins}, here, held)
-
-
-def remembered_for(identity: Instance) -> Remembered:
-    """What `claudebox use` keeps for the project. Raises ClaudeboxError."""
-    found = kept.read(identity.directory)
-    return Remembered(network=found.network, agent=found.agent)
 
 
 def run(plan: SandboxPlan, pins: dict[str, int], here: int, held: locks.Held) -> int:

@@ -56,7 +56,7 @@ def chosen(ours: str, which: str, user: User) -> Found:
     if is_id(which):
         return by_id(ours, which)
     place = absolute(which)
-    root = find_project(place, user, ours).root if os.path.isdir(place) else place
+    root = find_project(place, user, ours).main if os.path.isdir(place) else place
     for one in everyone(ours):
         if one.kept.project == root:
             return one

@@ -19,6 +19,7 @@ import time
 
 from claudebox import descriptors
 from claudebox.errors import ClaudeboxError
+from claudebox.profile import Remembered
 from claudebox.record import NamedTuple
 
 TYPE_CHECKING = False
@@ -132,22 +133,28 @@ def read(directory: str) -> Kept:
     return (scanned(text) or parsed(text, directory))._replace(used=used)
 
 
+def remembered(directory: str) -> Remembered:
+    """What `claudebox use` keeps for a project. Raises ClaudeboxError."""
+    found = read(directory)
+    return Remembered(network=found.network, agent=found.agent)
+
+
 def scanned(text: bytes) -> Kept | None:
     """What a file says that looks as we write it; None for any other."""
     first, *lines = text.split(b"\n")
     if not first.startswith(FIRST) or first.find(b'"', len(FIRST)) != len(first) - 1:
         return None
     found: dict[str, Any] = {"project": decoded(first[len(FIRST) : -1])}
-    remembered = False
+    inside = False
     for line in filter(None, lines):
         key, _, value = line.decode(errors="replace").partition(" = ")
-        if line == b"[remembered]" and not remembered:
-            remembered = True
-        elif remembered and key in ("network", "agent") and _word(value):
+        if line == b"[remembered]" and not inside:
+            inside = True
+        elif inside and key in ("network", "agent") and _word(value):
             found[key] = value[1:-1]
-        elif not remembered and key == "inode" and value.isascii() and value.isdigit():
+        elif not inside and key == "inode" and value.isascii() and value.isdigit():
             found[key] = int(value[:20])
-        elif not remembered and key == "made" and len(value) == 20:
+        elif not inside and key == "made" and len(value) == 20:
             found[key] = value
         else:
             return None

@@ -223,15 +223,23 @@ def shown_command(one: Session) -> str:
 
 
 def sweep(here: int) -> None:
-    """Remove the records of sessions that ended without doing so. Called with the lock held."""
+    """Remove what sessions left that ended without doing so; others may start or run meanwhile."""
     directory = os.open(DIRECTORY, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=here)
     try:
         if os.listdir(directory):
-            for name, session in recorded(here).items():
-                if session is None or not lives(session, here):
+            found = recorded(here)
+            for name in found:
+                if not _used(name, found, here):
                     remove(directory, name)
     finally:
         os.close(directory)
+
+
+def _used(name: str, found: dict[str, Session | None], here: int) -> bool:
+    """Whether a file of `sessions/` belongs to a session that lives, or to a process that may be writing its record."""
+    pid = next((part for part in name.split(".") if part.isascii() and part.isdigit()), "0")
+    one = found.get(f"{pid}.json")
+    return lives(one, here) if one is not None else 0 < len(pid) < 11 and start_time(int(pid)) > 0
 
 
 def remove(directory: int, name: str) -> None:

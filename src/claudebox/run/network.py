@@ -9,14 +9,14 @@ import select
 from claudebox import descriptors, netlink, process
 from claudebox.errors import ClaudeboxError
 from claudebox.model import Interface, SandboxPlan
-from claudebox.plan.network.addresses import own_networks
+from claudebox.plan.network.addresses import has_way, own_networks
 from claudebox.plan.network.ruleset import update
 from claudebox.run import guard, inside, namespaces, signals
 from claudebox.signals import signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from claudebox.model import Prefix
     from claudebox.run.supervise import Supervision
@@ -41,18 +41,19 @@ class Network:
         self.netns = self.owner = self.pidfd = self.exit = -1
         self.restarts = 1
         self.listener = netlink.listener()  # before the dump: what changes in between wakes the loop
-        self.own = own_now()
+        self.own, self.way = self.look()
         self.noise = -1
         self.guard = guard.start_guard(plan.tools.sh, hangup=False)
         rules = self.plan.ruleset + (update(self.own) if self.own != self.plan.own else "")
-        self.holder: namespaces.Waiting | None = self.fork(
-            lambda: inside.prepare(self.interface, self.nft, rules), lambda: inside.configure(self.interface)
-        )
+        works = (lambda: inside.prepare(interface, self.nft, rules), lambda: inside.configure(interface))
+        # Of all processes this one alone has capabilities over the netns, and it is gone before the token.
+        self.holder: namespaces.Waiting | None = namespaces.fork_waiting(self.guard.pid, namespaces.CLONE_NEWNET, works)
 
-    def fork(self, *works: Callable[[], None]) -> namespaces.Waiting:
-        """A process that holds CAP_NET_ADMIN over the netns while it does works; no other one does."""
-        keep = [self.netns] if self.netns >= 0 else []
-        return namespaces.fork_waiting(self.guard.pid, namespaces.CLONE_NEWNET, works, keep)
+    def look(self) -> tuple[tuple[Prefix, ...], bool]:
+        """The host's networks at this moment, and whether it has a way out for the sandbox. Raises OSError."""
+        routes = netlink.routes()
+        versions = (4, 6) if self.interface.ipv6 else (4,)
+        return own_networks(netlink.addresses(), routes), any(has_way(version, routes) for version in versions)
 
     # --- the start -------------------------------------------------------------------------------
 
@@ -70,7 +71,8 @@ class Network:
         holds a capability over the netns. Raises ClaudeboxError, or Arrived on a signal."""
         assert self.holder is not None
         answer(self.holder, "the rules of the network could not be loaded", arrivals)
-        self.attach(self.holder, arrivals)
+        if self.way or not self.interface.wants_way:
+            self.attach(self.holder, arrivals)
         holder, self.holder = self.holder, None
         namespaces.kill(holder)
 
@@ -132,57 +134,66 @@ class Network:
     def follow(self, supervision: Supervision) -> None:
         """12: watch the host's networks and the backend."""
         supervision.watch(self.listener, select.POLLIN, lambda: self.changed(supervision))
-        supervision.watch(self.pidfd, select.POLLIN, lambda: self.died(supervision))
+        if self.pid:
+            supervision.watch(self.pidfd, select.POLLIN, lambda: self.died(supervision))
 
     def changed(self, supervision: Supervision) -> None:
         """The host's networks may have changed: refuse what it has now. If that fails, nothing leads out any longer."""
         netlink.drain(self.listener)
+        waited = not self.pid and not self.way and self.interface.wants_way
         try:
-            own = own_now()
-            if own == self.own:
-                return
-            text = update(own)
-            self.enter(lambda: inside.load(self.nft, text), "the rules could not follow the host's networks")
-            self.own = own
+            own, self.way = self.look()
+            if own != self.own:
+                self.enter([lambda: inside.load(self.nft, update(own))])
+                self.own = own
         except (ClaudeboxError, OSError) as error:
-            self.restarts = 0
             supervision.unwatch(self.listener)
-            supervision.unwatch(self.pidfd)
-            self.drop()
-            said = error.message if isinstance(error, ClaudeboxError) else error.strerror
-            supervision.say(f"{said}; the sandbox has no network from now on")
-
-    def enter(self, work: Callable[[], None], what: str) -> None:
-        """Do one work in the netns, from a fork that enters it anew. Raises ClaudeboxError."""
-        fork = self.fork(work)
-        try:
-            namespaces.tell(fork, f"/proc/self/fd/{self.netns}")
-            answer(fork, what, None)
-        finally:
-            namespaces.kill(fork)
+            self.lost(supervision, f"the rules could not follow the host's networks ({reason(error)})")
+            return
+        if waited and self.way:
+            self.bring_up(supervision, "this machine has a way to the internet", "the sandbox has it too")
 
     def died(self, supervision: Supervision) -> None:
         """The backend ended, and the interface with it. It is started once more, under the rules that stand."""
+        said = self.words()
+        how = f"{self.helper.name} ended" + (f" ({said})" if said else "")
         supervision.unwatch(self.pidfd)
-        how = f"{self.helper.name} ended{f' ({said})' if (said := self.words()) else ''}"
-        self.drop()
         if not self.restarts:
-            supervision.say(f"{how}: the sandbox has no network from now on")
+            self.lost(supervision, how)
             return
-        self.restarts = 0
-        fork = self.fork(lambda: None, lambda: inside.configure(self.interface))
+        self.restarts -= 1
+        self.bring_up(supervision, how, "it was started again, under the same rules; connections that stood are lost")
+
+    def bring_up(self, supervision: Supervision, why: str, then: str) -> None:
+        """Start the backend in mid-session, and say so."""
+        try:
+            self.enter([lambda: None, lambda: inside.configure(self.interface)], lambda fork: self.attach(fork, None))
+        except (ClaudeboxError, OSError) as error:
+            self.lost(supervision, f"{why}; {self.helper.name} could not be started ({reason(error)})")
+            return
+        supervision.say(f"{why}: {then}")
+        supervision.watch(self.pidfd, select.POLLIN, lambda: self.died(supervision))
+
+    def lost(self, supervision: Supervision, why: str) -> None:
+        """Nothing leads out of the sandbox any longer; the session goes on without."""
+        if self.pid:
+            supervision.unwatch(self.pidfd)
+        self.drop()
+        supervision.say(f"{why}: the sandbox has no network from now on")
+
+    def enter(
+        self, works: Sequence[Callable[[], None]], then: Callable[[namespaces.Waiting], None] | None = None
+    ) -> None:
+        """Do works in the netns, from a fork that enters it anew: the first of them, then what `then` tells it to.
+        Raises ClaudeboxError."""
+        fork = namespaces.fork_waiting(self.guard.pid, namespaces.CLONE_NEWNET, works, [self.netns])
         try:
             namespaces.tell(fork, f"/proc/self/fd/{self.netns}")
-            answer(fork, "the netns could not be entered", None)
-            self.attach(fork, None)
-        except (ClaudeboxError, OSError) as error:
-            self.drop()
-            supervision.say(f"{how} and could not be started again: the sandbox has no network from now on ({error})")
-            return
+            answer(fork, "the sandbox's network could not be changed", None)
+            if then:
+                then(fork)
         finally:
             namespaces.kill(fork)
-        supervision.say(f"{how}: it was started again, under the same rules; connections that stood are lost")
-        supervision.watch(self.pidfd, select.POLLIN, lambda: self.died(supervision))
 
     # --- the end ---------------------------------------------------------------------------------
 
@@ -206,9 +217,9 @@ class Network:
         self.drop()
 
 
-def own_now() -> tuple[Prefix, ...]:
-    """The host's networks at this moment."""
-    return own_networks(netlink.addresses(), netlink.routes())
+def reason(error: ClaudeboxError | OSError) -> str:
+    """What an error says."""
+    return error.message if isinstance(error, ClaudeboxError) else str(error.strerror)
 
 
 def answer(fork: namespaces.Waiting, what: str, arrivals: int | None) -> None:

@@ -27,6 +27,7 @@ def interface(carrier: Carrier, cidr: str, *, ipv6: bool, nameservers: tuple[str
         neighbours=(GATEWAY6, RESOLVER6, *SOLICITED) if ipv6 else (),
         ipv6=ipv6,
         carries_tcp="--dns-host" in carrier.options,
+        wants_way=True,
     )
 
 

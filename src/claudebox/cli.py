@@ -9,6 +9,7 @@ from claudebox import console
 from claudebox.errors import FAILED, ClaudeboxError
 from claudebox.model import Action, Request
 from claudebox.options import COMMANDS, make_request, scan
+from claudebox.signals import signal
 
 # The other commands: (the module of commands/, what --help says). The module, imported only when the command is
 # typed, has a function of the command's name: (the words behind it, the environment) → the exit status.
@@ -81,13 +82,15 @@ def prepare() -> None:
 def main() -> None:
     """The console script."""
     prepare()
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        # An interrupt ends us as a kill does, which leaves nothing either. As an exception it prints a traceback
+        # while we import, and is lost in a callback that cannot raise.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         status = perform(sys.argv[1:], dict(os.environ))
     except ClaudeboxError as problem:
         console.error(problem)
         status = problem.exit_code
-    except KeyboardInterrupt:
-        status = 130
     except OSError as problem:
         console.error(ClaudeboxError(f"{problem.filename or 'system'}: {problem.strerror}", "free space, or check it"))
         status = FAILED

@@ -115,26 +115,55 @@ def write_all(file: int, content: bytes) -> None:
         view = view[os.write(file, view) :]
 
 
+def create_file(parent: int, name: str, content: bytes, mode: int = 0o644) -> None:
+    """A new file in parent that appears with all of its content. Raises OSError (FileExistsError: for a link too).
+
+    Where the file system has no unnamed files (NFS) it is made and then filled.
+    """
+    unnamed = True
+    try:
+        file = os.open(".", os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, mode, dir_fd=parent)
+    except OSError:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        file = os.open(name, flags, mode, dir_fd=parent)
+        unnamed = False
+    try:
+        write_all(file, content)
+        if unnamed:
+            os.link(f"/proc/self/fd/{file}", name, dst_dir_fd=parent, follow_symlinks=True)
+    finally:
+        os.close(file)
+
+
 def replace_file(parent: int, name: str, content: bytes, mode: int = 0o600) -> None:
     """Put content at name in parent by a temporary file and a rename; never half written.
 
     Raises OSError; then what stood there stands still, and the temporary file is gone.
     """
     temporary = f".{name}.{os.getpid()}.tmp"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    _unlink(parent, temporary)  # of an earlier process with our pid that was killed here
     try:
-        file = os.open(temporary, flags, mode, dir_fd=parent)
-    except FileExistsError:  # of an earlier process with our pid that was killed here
-        os.unlink(temporary, dir_fd=parent)
-        file = os.open(temporary, flags, mode, dir_fd=parent)
-    try:
-        write_all(file, content)
+        create_file(parent, temporary, content, mode)
         os.rename(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
     except OSError:
-        os.unlink(temporary, dir_fd=parent)
+        _unlink(parent, temporary)
         raise
-    finally:
-        os.close(file)
+
+
+def sweep_temporary(parent: int) -> None:
+    """Remove what killed processes left of `replace_file` in parent, a directory of ours. Raises OSError."""
+    for name in os.listdir(parent):
+        if name.startswith(".") and name.endswith(".tmp"):
+            pid = name.split(".")[-2]
+            if pid.isdigit() and not os.path.exists(f"/proc/{pid}"):
+                _unlink(parent, name)
+
+
+def _unlink(parent: int, name: str) -> None:
+    try:
+        os.unlink(name, dir_fd=parent)
+    except FileNotFoundError:
+        pass
 
 
 def memory_file(name: str, content: bytes) -> int:

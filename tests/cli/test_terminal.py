@@ -6,62 +6,14 @@ import os
 import select
 import signal
 import termios
-from collections.abc import Iterator
-from typing import Any
 
-import pexpect
 import pytest
 
-from box import Box, environment
+from box import Box
 from capability import needs
+from shell import ASLEEP, RUN, Shell, write
 
 pytestmark = needs("bwrap", "pty")
-
-PROMPT = "host> "
-RUN = "run -n offline --"
-ASLEEP = "while :; do sleep 0.1; done"
-
-
-class Shell:
-    """An interactive bash on a terminal of its own, in the box's project."""
-
-    def __init__(self, box: Box) -> None:
-        env = environment(box.home, {"PS1": PROMPT, "CB": str(box.program), "TERM": "dumb"})
-        self.bash: Any = pexpect.spawn(
-            "/bin/bash", ["--norc", "--noprofile", "--noediting"],
-            cwd=str(box.app), env=env, encoding="utf-8", timeout=20, dimensions=(24, 80),
-        )  # fmt: skip
-        self.bash.delaybeforesend = None
-        self.prompt()
-
-    def prompt(self) -> str:
-        """Wait for the prompt; what came before it."""
-        self.bash.expect_exact(PROMPT)
-        return str(self.bash.before)
-
-    def start(self, line: str, up: str = "U-P") -> None:
-        """Type a line, and wait for what its command prints."""
-        self.bash.sendline(line)
-        self.bash.expect(f"{up}\r?\n")
-
-    def status(self) -> int:
-        """The status of the last command, at a prompt."""
-        self.bash.sendline("echo $?=status")
-        self.bash.expect(r"(\d+)=status\r")
-        found = int(self.bash.match.group(1))
-        self.prompt()
-        return found
-
-
-@pytest.fixture
-def shell(box: Box) -> Iterator[Shell]:
-    made = Shell(box)
-    yield made
-    made.bash.close(force=True)
-
-
-def write(box: Box, name: str, text: str) -> None:
-    (box.app / name).write_text(text)
 
 
 def test_interrupt_reaches_the_agent_once(box: Box, shell: Shell) -> None:
@@ -86,10 +38,8 @@ def test_stop_and_continue(box: Box, shell: Shell) -> None:
     write(box, "agent", "echo U-P\nread line\necho got-$line\nexit 4\n")
     shell.start(f'"$CB" {RUN} sh agent')
     shell.bash.sendcontrol("z")
-    shell.bash.expect("Stopped")
-    shell.prompt()
-    shell.bash.sendline("fg")
-    shell.bash.expect("sh agent\r")
+    shell.stopped("agent")
+    shell.foreground("sh agent")
     shell.bash.sendline("text")
     shell.bash.expect("got-text\r")
     shell.prompt()
@@ -99,14 +49,12 @@ def test_stop_and_continue(box: Box, shell: Shell) -> None:
 @pytest.mark.parametrize("stopped", [False, True], ids=["running", "after fg"])
 def test_window_size(box: Box, shell: Shell, stopped: bool) -> None:
     # bash, because its `read` goes on after a trap
-    write(box, "agent", "trap 'stty size' WINCH\necho U-P\nwhile :; do sleep 0.1; done\n")
+    write(box, "agent", "trap 'stty size' WINCH\ntrap exit INT\necho U-P\nwhile :; do sleep 0.1; done\n")
     shell.start(f'"$CB" {RUN} bash agent')
     if stopped:
         shell.bash.sendcontrol("z")
-        shell.bash.expect("Stopped")
-        shell.prompt()
-        shell.bash.sendline("fg")
-        shell.bash.expect("bash agent\r")
+        shell.stopped("agent")
+        shell.foreground("bash agent")
     shell.bash.setwinsize(33, 111)
     shell.bash.expect("33 111\r")
     shell.bash.sendintr()

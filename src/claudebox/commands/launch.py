@@ -53,13 +53,13 @@ def run(plan: SandboxPlan, pins: dict[str, int], here: int, held: locks.Held) ->
         console.say(f"claudebox: {plan.network.tier} · {plan.agent} · {printable(plan.project)}")
     for note in weak:
         console.note(note.severity, note.text)
-    status, had_terminal = launch(plan, pins, here, held)
-    if status == 130 and had_terminal:
+    ending = launch(plan, pins, here, held)
+    if ending.interrupt is not None:
         # As if the terminal had told our group too: a shell loop and a pipeline end on one Ctrl-C.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-        os.kill(0, signal.SIGINT)
+        os.kill(ending.interrupt, signal.SIGINT)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    return status
+    return ending.status
 
 
 def show(plan: SandboxPlan, *, as_json: bool) -> int:

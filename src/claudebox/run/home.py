@@ -89,8 +89,8 @@ def _write_missing(home: int, directories: list[str], name: str, content: bytes)
             os.close(parent)
             parent = inner
         try:
-            os.stat(name, dir_fd=parent, follow_symlinks=False)
-        except FileNotFoundError:
-            descriptors.replace_file(parent, name, content)
+            descriptors.create_file(parent, name, content, 0o600)
+        except FileExistsError:
+            pass
     finally:
         os.close(parent)

@@ -7,10 +7,11 @@ import os
 from claudebox import console, descriptors, process
 from claudebox.leaving import Leaving
 from claudebox.model import File, SandboxPlan
+from claudebox.record import NamedTuple
 from claudebox.render import bwrap
 from claudebox.run import guard, locks, points, session, settings, signals, stubs
 from claudebox.run import home as home_files
-from claudebox.run.processes import Started, wait_ready
+from claudebox.run.processes import Started, still_there, wait_ready
 from claudebox.signals import signal
 
 TYPE_CHECKING = False
@@ -21,13 +22,28 @@ GATE, READY, OPTIONS, STATUS = 3, 4, 5, 6  # the gate's shell takes one-digit de
 TOKEN = b"go\n"
 
 
-def launch(plan: SandboxPlan, pins: dict[str, int], here: int, held: locks.Held) -> tuple[int, bool]:
-    """Start the sandbox, supervise it, leave nothing: the exit status, and whether it had the terminal.
+class Ending(NamedTuple):
+    """status: as a shell counts; interrupt: whom a SIGINT ends with us, as kill(2) names them, or None."""
+
+    status: int
+    interrupt: int | None
+
+
+def launch(plan: SandboxPlan, pins: dict[str, int], here: int, held: locks.Held) -> Ending:
+    """Start the sandbox, supervise it, leave nothing.
 
     pins: source → descriptor, from the survey; here: the instance's directory; held: its locks.
     Raises ClaudeboxError when anything of the plan cannot be enforced; then the command never ran.
     """
     signals.hold()
+    try:
+        return _launch(plan, pins, here, held)
+    except signals.Arrived as early:
+        typed = early.typed and early.number == signal.SIGINT
+        return Ending(status=128 + early.number, interrupt=os.getpid() if typed else None)
+
+
+def _launch(plan: SandboxPlan, pins: dict[str, int], here: int, held: locks.Held) -> Ending:
     with Leaving() as leaving:
         leaving.callback(locks.leave, held)
         record = session.Record(plan, here)
@@ -48,28 +64,25 @@ def launch(plan: SandboxPlan, pins: dict[str, int], here: int, held: locks.Held)
         from claudebox.run.terminal import Terminal
 
         waiting = mounts.waiting(plan, watch.pid)
-        arrivals, terminal, roots = signals.opened(), Terminal(), mounts.roots_of(plan, pins)
+        arrivals, terminal, roots = signals.Arrivals(), Terminal(), mounts.roots_of(plan, pins)
+        arrivals.check = lambda: still_there(start.outer, watch)
         network = prepare_network(plan, ended, leaving)
-        sandbox = wait_ready(start, watch)  # 6: the gate holds it
+        sandbox = wait_ready(start, watch, arrivals)  # 6: the gate holds it
+        ended.init_fd = sandbox.init_fd
         with locks.Brief(held.brief):
             said = settings.write(plan, here, home)  # 7
         for text in said:
             console.warn(text)
         if network:
             network.load(sandbox.init)  # 9: the rules, while the mounts are made
-        mounts.enter(waiting, sandbox.init)  # 8: late mounts, compared with the plan
+        mounts.enter(waiting, sandbox.init, arrivals)  # 8: late mounts, compared with the plan
         supervision = Supervision(plan, sandbox, terminal, arrivals)
         supervision.record = record.add
         mounts.verify(plan, sandbox.init, roots)
-        try:
-            if network:
-                network.lead_out(arrivals)  # 10: only after the rules
-                network.follow(supervision)
-            signals.check(arrivals)
-        except signals.Arrived as arrived:
-            ended.now()
-            os.waitpid(sandbox.outer, 0)
-            return 128 + arrived.number, False
+        if network:
+            network.lead_out(arrivals)  # 10: only after the rules
+            network.follow(supervision)
+        arrivals.before_token()
         if terminal.ours():  # 11: the only lines that let the agent run
             supervision.hand_over()
         try:
@@ -77,9 +90,9 @@ def launch(plan: SandboxPlan, pins: dict[str, int], here: int, held: locks.Held)
         except BrokenPipeError:
             pass  # it was killed meanwhile: its status says so
         status = supervision.run(roots)  # 12
-        terminal.restore(watch.pid)
-        supervision.show()
-        return status, terminal.held
+        ended.now()  # all of it is gone before anything is put back
+        supervision.release()
+        return Ending(status=status, interrupt=supervision.interrupt())
 
 
 def prepare_network(plan: SandboxPlan, ended: _Once, leaving: Leaving) -> Network | None:
@@ -95,16 +108,16 @@ def prepare_network(plan: SandboxPlan, ended: _Once, leaving: Leaving) -> Networ
 
 
 class _Once:
-    """Ends the guard, and with it the sandbox, once: on every way out."""
+    """Ends the guard, and with it the sandbox, once: on every way out. init_fd: a pidfd of pid 1, when it is known."""
 
     def __init__(self, watch: guard.Guard) -> None:
-        self.watch: guard.Guard | None = watch
+        self.watch, self.init_fd, self.over = watch, -1, False
 
     def now(self) -> None:
         """End it now."""
-        if self.watch is not None:
-            guard.leave(self.watch)
-            self.watch = None
+        if not self.over:
+            self.over = True
+            guard.leave(self.watch, self.init_fd)
 
 
 def prepare(plan: SandboxPlan, here: int, held: locks.Held, leaving: Leaving) -> None:

@@ -11,7 +11,8 @@ from claudebox import descriptors
 from claudebox.errors import ClaudeboxError
 from claudebox.model import Bind, Dev, Mount, Proc, SandboxPlan, Tmpfs, is_late
 from claudebox.mountinfo import Entry, read
-from claudebox.run.namespaces import CLONE_NEWNS, LIBC, Waiting, answered, checked, end, fork_waiting, tell
+from claudebox.run import signals
+from claudebox.run.namespaces import CLONE_NEWNS, LIBC, Waiting, answered, checked, fork_waiting, kill, tell
 from claudebox.run.points import holder
 
 OPEN_TREE, MOVE_MOUNT, FSOPEN, FSCONFIG, FSMOUNT, MOUNT_SETATTR = 428, 429, 430, 431, 432, 442
@@ -28,13 +29,14 @@ def waiting(plan: SandboxPlan, group: int) -> Waiting:
     return fork_waiting(group, CLONE_NEWNS, [lambda: _make(plan, late)])
 
 
-def enter(waiting: Waiting, pid: int) -> None:
-    """Have it done in the sandbox of pid. Raises ClaudeboxError with what the fork said."""
+def enter(waiting: Waiting, pid: int, arrivals: signals.Arrivals | None = None) -> None:
+    """Have it done in the sandbox of pid. Raises ClaudeboxError with what the fork said, or Arrived."""
     tell(waiting, f"/proc/{pid}/ns/mnt")
     try:
+        signals.wait(waiting.answer, None, arrivals)
         answered(waiting, "the sandbox's mounts could not be made", "a link may have been planted there")
     finally:
-        end(waiting)
+        kill(waiting)
 
 
 def _make(plan: SandboxPlan, late: list[Mount]) -> None:

@@ -66,7 +66,7 @@ class Network:
         owner: int = fcntl.ioctl(self.netns, namespaces.NS_GET_USERNS)
         self.owner = descriptors.high(owner)
 
-    def lead_out(self, arrivals: int) -> None:
+    def lead_out(self, arrivals: signals.Arrivals) -> None:
         """10: once the rules stand, start what leads out, have addresses and routes set and verified; then nobody
         holds a capability over the netns. Raises ClaudeboxError, or Arrived on a signal."""
         assert self.holder is not None
@@ -76,7 +76,7 @@ class Network:
         holder, self.holder = self.holder, None
         namespaces.kill(holder)
 
-    def attach(self, holder: namespaces.Waiting, arrivals: int | None) -> None:
+    def attach(self, holder: namespaces.Waiting, arrivals: signals.Arrivals | None) -> None:
         """Start the backend, wait for its word, have the rest configured and all of it verified."""
         ready, theirs = os.pipe()
         theirs = descriptors.high(theirs)
@@ -222,7 +222,7 @@ def reason(error: ClaudeboxError | OSError) -> str:
     return error.message if isinstance(error, ClaudeboxError) else str(error.strerror)
 
 
-def answer(fork: namespaces.Waiting, what: str, arrivals: int | None) -> None:
+def answer(fork: namespaces.Waiting, what: str, arrivals: signals.Arrivals | None) -> None:
     """Wait for the word of a fork. Raises ClaudeboxError, or Arrived on a signal."""
     if not signals.wait(fork.answer, LIMIT, arrivals):
         raise ClaudeboxError(f"{what}: no answer within {LIMIT:.0f} s", "the machine may be too busy: try again")

@@ -6,7 +6,8 @@ import os
 
 from claudebox.errors import ClaudeboxError
 from claudebox.record import NamedTuple
-from claudebox.run.guard import Guard
+from claudebox.run import signals
+from claudebox.run.guard import Guard, tell
 
 
 class Started(NamedTuple):
@@ -20,27 +21,42 @@ class Started(NamedTuple):
 
 class Sandbox(NamedTuple):
     """The processes of a running sandbox. outer: the bwrap that we spawned; init: its child, pid 1 inside;
-    init_fd: a pidfd of it; agent: init's child, which the gate becomes."""
+    init_fd: a pidfd of it; agent_fd: one of init's child, which the gate becomes."""
 
     outer: int
     init: int
     init_fd: int
-    agent: int
+    agent_fd: int
     guard: Guard
 
 
-def wait_ready(start: Started, watch: Guard) -> Sandbox:
-    """The processes of the sandbox, once the gate said that it is there. Raises ClaudeboxError otherwise."""
+def still_there(outer: int, watch: Guard) -> None:
+    """Raises ClaudeboxError when bwrap or the guard has ended before the command could run."""
+    if os.waitid(os.P_PID, watch.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+        raise ClaudeboxError("the sandbox's guard was killed", "try again")
+    if os.waitid(os.P_PID, outer, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+        raise ClaudeboxError("bubblewrap could not set up the sandbox", "its own words stand above")
+
+
+def wait_ready(start: Started, watch: Guard, arrivals: signals.Arrivals | None = None) -> Sandbox:
+    """The processes of the sandbox, once the gate said that it is there. Raises ClaudeboxError, or Arrived."""
+    signals.wait(start.ready, None, arrivals)
     ready = os.read(start.ready, 1)
     os.close(start.ready)
     init = child_pid(os.read(start.status, 4096)) if ready else 0
     if not init:
         os.waitpid(start.outer, 0)
         raise ClaudeboxError("bubblewrap could not set up the sandbox", "its own words stand above")
-    agents = children(init)
-    if not agents:
-        raise ClaudeboxError("the sandbox ended while it was set up", "try again")
-    return Sandbox(outer=start.outer, init=init, init_fd=os.pidfd_open(init), agent=agents[0], guard=watch)
+    try:
+        init_fd = os.pidfd_open(init)
+        if init not in children(start.outer):  # it has ended, and the number is somebody else's
+            os.close(init_fd)
+            raise ProcessLookupError
+        agent_fd = os.pidfd_open(children(init)[0])
+    except (OSError, IndexError):
+        raise ClaudeboxError("the sandbox ended while it was set up", "try again") from None
+    tell(watch, init)
+    return Sandbox(outer=start.outer, init=init, init_fd=init_fd, agent_fd=agent_fd, guard=watch)
 
 
 def child_pid(status: bytes) -> int:

@@ -226,6 +226,7 @@ def sweep(here: int) -> None:
     """Remove what sessions left that ended without doing so; others may start or run meanwhile."""
     directory = os.open(DIRECTORY, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=here)
     try:
+        descriptors.sweep_temporary(directory)
         if os.listdir(directory):
             found = recorded(here)
             for name in found:

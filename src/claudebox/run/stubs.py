@@ -51,6 +51,7 @@ def leave(here: int, stubs: list[Stub], record: bytes, held: Held) -> None:
 
 def sweep(here: int) -> None:
     """Remove what killed sessions left. Called while no session of the repository lives."""
+    descriptors.sweep_temporary(here)
     stubs = _read(here)
     if stubs:
         _remove(here, stubs)
@@ -96,8 +97,10 @@ def remove(stub: Stub) -> None:
         if stub.content is None:
             os.rmdir(name, dir_fd=parent)
             return
-        same = descriptors.read_file(parent, name, 1 << 12) == stub.content
-        if same and os.stat(name, dir_fd=parent, follow_symlinks=False).st_nlink == 1:
+        found = descriptors.read_file(parent, name, 1 << 12)
+        # its start alone too: where a file cannot be made whole, a kill in between leaves it so
+        ours = found is not None and stub.content.startswith(found)
+        if ours and os.stat(name, dir_fd=parent, follow_symlinks=False).st_nlink == 1:
             os.unlink(name, dir_fd=parent)
     except OSError:
         pass  # no longer ours: somebody uses it
@@ -117,13 +120,8 @@ def make(stub: Stub, *, shared: bool) -> None:
         if stub.content is None:
             os.mkdir(name, 0o755, dir_fd=parent)
         else:
-            file = os.open(
-                name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644, dir_fd=parent
-            )
-            try:
-                descriptors.write_all(file, stub.content)
-            finally:
-                os.close(file)
+            # whole at once: an empty `commondir` would stop every git command, on the host too
+            descriptors.create_file(parent, name, stub.content)
     except OSError as error:
         if shared and isinstance(error, FileExistsError):
             return

@@ -10,7 +10,7 @@ from claudebox import console, mountinfo
 from claudebox.model import SandboxPlan
 from claudebox.run import mounts
 from claudebox.run.processes import Sandbox
-from claudebox.run.signals import FORWARDED, next_signal
+from claudebox.run.signals import FORWARDED, Arrivals, Received
 from claudebox.run.terminal import Terminal
 from claudebox.signals import signal
 
@@ -24,16 +24,17 @@ GRACE: dict[int, float] = {signal.SIGTERM: 10.0, signal.SIGHUP: 1.0}  # seconds 
 class Supervision:
     """The state of the loop: what it watches, what is to be said, when the sandbox is killed, how it ended."""
 
-    def __init__(self, plan: SandboxPlan, sandbox: Sandbox, terminal: Terminal, signals: int) -> None:
+    def __init__(self, plan: SandboxPlan, sandbox: Sandbox, terminal: Terminal, signals: Arrivals) -> None:
         self.plan, self.sandbox, self.terminal, self.signals = plan, sandbox, terminal, signals
         self.deadline: float | None = None
         self.status: int | None = None
         self.hung_up = False
+        self.interrupted = False  # SIGINT was typed while our own group had the terminal
         self.unsaid: list[str] = []
         self.record: Callable[[str], None] = _nowhere  # a message for the session's record
         self.poll = select.poll()
         self.acts: dict[int, Callable[[], None]] = {}
-        self.watch(signals, select.POLLIN, self.take_signals)
+        self.watch(signals.descriptor, select.POLLIN, self.take_signals)
         # opened before the mounts are compared with the plan: what changes from now on wakes the loop
         self.mountinfo = os.open(f"/proc/{sandbox.init}/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
         os.read(self.mountinfo, 1 << 16)
@@ -63,7 +64,7 @@ class Supervision:
     def run(self, roots: dict[str, tuple[str, str]]) -> int:
         """Supervise until bwrap's outer process has ended; its status as a shell counts."""
         self.watch(self.mountinfo, select.POLLPRI, lambda: self.check_mounts(roots))
-        self.children()  # what ended before the token has told the launch, not us
+        self.take_signals()  # those that came before the token
         while self.status is None:
             left = None if self.deadline is None else max(0, round((self.deadline - time.monotonic()) * 1000))
             ready = self.poll.poll(left)
@@ -76,8 +77,8 @@ class Supervision:
 
     def take_signals(self) -> None:
         """Act on the signals that have arrived."""
-        while self.status is None and (arrived := next_signal(self.signals)) is not None:
-            self.signal(*arrived)
+        while self.status is None and (received := self.signals.next()) is not None:
+            self.signal(received)
 
     def check_mounts(self, roots: dict[str, tuple[str, str]]) -> None:
         """The sandbox's mounts changed, or it is gone: then there is nothing left to watch."""
@@ -97,25 +98,40 @@ class Supervision:
         self.kill()
         return False
 
-    def signal(self, number: int, code: int) -> None:
+    def signal(self, received: Received) -> None:
         """Act on one signal of ours."""
+        number, group = received.number, self.sandbox.guard.pid
         if number == signal.SIGCHLD:
             self.children()
+        elif received.typed and number in (signal.SIGINT, signal.SIGQUIT):
+            # Typed while our own group had the terminal: so the sandbox's was not told, and gets it as a whole.
+            self.interrupted = self.interrupted or number == signal.SIGINT
+            os.killpg(group, number)
         elif number in FORWARDED:
-            if code > 0 and number in (signal.SIGINT, signal.SIGQUIT):
-                return  # the terminal told the foreground group, which was ours for a moment
             self.forward(number)
         elif number == signal.SIGTSTP:
-            os.killpg(self.sandbox.guard.pid, signal.SIGTSTP)  # then outer stops, and SIGCHLD does the rest
+            os.killpg(group, signal.SIGTSTP)  # then outer stops, and SIGCHLD does the rest
+        elif number in (signal.SIGTTIN, signal.SIGTTOU):
+            self.wanted()
 
     def forward(self, number: int) -> None:
         """Send a signal to the agent; after SIGTERM and SIGHUP it has some time, then all is killed."""
         try:
-            os.kill(self.sandbox.agent, number)
+            signal.pidfd_send_signal(self.sandbox.agent_fd, number)
         except ProcessLookupError:
             pass
         if number in GRACE and self.deadline is None:
             self.deadline = time.monotonic() + GRACE[number]
+
+    def wanted(self) -> None:
+        """A neighbour in our job (a pager behind us) was stopped because it wants the terminal."""
+        holder = self.terminal.foreground()
+        if holder == self.sandbox.guard.pid:
+            self.terminal.lend()
+        if holder in (self.sandbox.guard.pid, self.terminal.own_group):
+            os.kill(0, signal.SIGCONT)
+        else:
+            os.killpg(self.sandbox.guard.pid, signal.SIGTSTP)  # our job is in the background: it stops as a whole
 
     def kill(self) -> None:
         """Kill pid 1 of the sandbox, and so everything in it."""
@@ -143,25 +159,58 @@ class Supervision:
     def stopped(self, number: int) -> None:
         """The sandbox's group stopped: stop with it as a job of the shell, and resume it afterwards."""
         terminal, group = self.terminal, self.sandbox.guard.pid
+        reads = number in (signal.SIGTTIN, signal.SIGTTOU)
         if terminal.descriptor is None:
-            os.killpg(group, signal.SIGCONT)  # no job control here: nobody else could
-            return
-        if number in (signal.SIGTTIN, signal.SIGTTOU) and terminal.ours():
+            pass  # no job control here: nobody else could resume it
+        elif reads and terminal.ours():
             self.hand_over()
         else:
-            if terminal.foreground() == group:
-                terminal.restore(group)
+            terminal.suspend(group)
             self.show()
-            _stop_self()
+            stopped = self.stop(number if reads else signal.SIGTSTP)
             if terminal.ours():
                 self.hand_over()
+            elif reads and not stopped:
+                self.forward(signal.SIGHUP)  # no shell will ever give us the terminal: as the kernel ends an orphan
         os.killpg(group, signal.SIGCONT)
+
+    def stop(self, number: int) -> bool:
+        """Stop our job as by signal number; whether that was done, and we were resumed.
+
+        The kernel stops no orphaned group; a stop ends with a SIGCONT, which arrives here too.
+        """
+        self.take_continued()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
+        os.kill(0, number)
+        signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+        return self.take_continued()
+
+    def take_continued(self) -> bool:
+        """Whether a SIGCONT is among the signals that have arrived; it is taken away."""
+        self.signals.gather()
+        before = len(self.signals.kept)
+        self.signals.kept = [one for one in self.signals.kept if one.number != signal.SIGCONT]
+        return len(self.signals.kept) < before
+
+    def release(self) -> None:
+        """The sandbox is gone: put the terminal back, and say what is still to be said."""
+        self.terminal.restore(self.sandbox.guard.pid)
+        self.signals.gather()
+        if any(one.number in (signal.SIGTTIN, signal.SIGTTOU) for one in self.signals.kept):
+            os.kill(0, signal.SIGCONT)  # a neighbour wanted the terminal in the last moment, and has it now
+        self.show()
+
+    def interrupt(self) -> int | None:
+        """Whom a SIGINT ends with us, as kill(2) names them: our job where the terminal did not tell it itself."""
+        if self.status != 128 + signal.SIGINT:
+            return None
+        if self.interrupted:
+            return os.getpid()
+        return 0 if self.terminal.held and not self.terminal.lent else None
 
     def hand_over(self) -> None:
         """Give the terminal to the sandbox's group."""
-        self.terminal.save()
-        self.terminal.held = True
-        self.terminal.give(self.sandbox.guard.pid)
+        self.terminal.hand_over(self.sandbox.guard.pid)
 
 
 def _nowhere(_: str) -> None:
@@ -173,9 +222,3 @@ def _changed(pid: int) -> os.waitid_result | None:
         return os.waitid(os.P_PID, pid, os.WEXITED | os.WSTOPPED | os.WNOHANG)
     except ChildProcessError:
         return None
-
-
-def _stop_self() -> None:
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTSTP})
-    os.kill(0, signal.SIGTSTP)
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTSTP})

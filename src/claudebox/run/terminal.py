@@ -1,13 +1,24 @@
-"""The controlling terminal: who is in the foreground, and the modes that are restored at the end."""
+"""The controlling terminal: who is in the foreground, and what of its state is restored at a stop and at the end."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import termios
+
+from claudebox.record import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+
+class State(NamedTuple):
+    """What a program can leave behind on a terminal. modes: termios(3); flags: of each of our standard
+    descriptors that is a terminal, because an agent has the same open files (node sets O_NONBLOCK)."""
+
+    modes: list[Any]
+    flags: dict[int, int]
 
 
 class Terminal:
@@ -19,9 +30,10 @@ class Terminal:
         except OSError:
             self.descriptor = None
         self.own_group = os.getpgrp()
-        self.modes: list[Any] | None = None
         self.held = False  # the sandbox has, or had, the foreground
-        self.save()
+        self.lent = False  # a neighbour in our job took it since, and its modes are that one's
+        self.ours_before: State | None = self._state()
+        self.agents: State | None = None  # as the agent left it when it was stopped
 
     def ours(self) -> bool:
         """Whether this process's group is in the foreground."""
@@ -34,15 +46,42 @@ class Terminal:
         except OSError:
             return 0
 
-    def save(self) -> None:
-        """Keep the modes as they are now."""
-        if self.descriptor is not None:
-            try:
-                self.modes = termios.tcgetattr(self.descriptor)
-            except termios.error:
-                self.modes = None
+    def hand_over(self, group: int) -> None:
+        """Give the foreground to the sandbox's group, with the state that it had when it was stopped."""
+        self.ours_before = self._state()
+        self.held, self.lent = True, False
+        if self.agents is not None:
+            self._apply(self.agents)
+            self.agents = None
+        self._give(group)
 
-    def give(self, group: int) -> None:
+    def suspend(self, group: int) -> None:
+        """The sandbox's group has stopped: take the terminal back if it has it, and restore its state."""
+        if self.foreground() == group:
+            self.agents = self._state()
+            self.restore(group)
+
+    def lend(self) -> None:
+        """Give the foreground to our own group, for a neighbour there that wants it; the state becomes its own."""
+        self.lent = True
+        self._give(self.own_group)
+
+    def restore(self, group: int) -> None:
+        """Take the terminal back and set its state as it was, if nobody else has it by now."""
+        if self.descriptor is None or not self.held or self.lent:
+            return
+        holder = self.foreground()
+        if holder not in (self.own_group, group) and _alive(holder):
+            return
+        try:
+            fcntl.ioctl(self.descriptor, termios.TIOCNXCL)  # else nobody could open it any more
+        except OSError:
+            pass
+        if self.ours_before is not None:
+            self._apply(self.ours_before)
+        self._give(self.own_group)  # last: a neighbour sets modes of its own as soon as it may
+
+    def _give(self, group: int) -> None:
         """Put a group into the foreground. SIGTTOU is blocked, so it works from the background too."""
         if self.descriptor is not None:
             try:
@@ -50,17 +89,24 @@ class Terminal:
             except OSError:
                 pass  # the terminal hung up, or the group has ended
 
-    def restore(self, group: int) -> None:
-        """Take the terminal back and set its modes as they were, if nobody else has it by now."""
-        if self.descriptor is None or not self.held:
-            return
-        holder = self.foreground()
-        if holder not in (self.own_group, group) and _alive(holder):
-            return
-        self.give(self.own_group)
-        if self.modes is not None:
+    def _state(self) -> State | None:
+        if self.descriptor is None:
+            return None
+        try:
+            modes = termios.tcgetattr(self.descriptor)
+        except termios.error:
+            return None
+        return State(modes=modes, flags={n: fcntl.fcntl(n, fcntl.F_GETFL) for n in range(3) if os.isatty(n)})
+
+    def _apply(self, state: State) -> None:
+        for number, flags in state.flags.items():
             try:
-                termios.tcsetattr(self.descriptor, termios.TCSADRAIN, self.modes)
+                fcntl.fcntl(number, fcntl.F_SETFL, flags)
+            except OSError:
+                pass
+        if self.descriptor is not None:
+            try:
+                termios.tcsetattr(self.descriptor, termios.TCSADRAIN, state.modes)
             except termios.error:
                 pass
 

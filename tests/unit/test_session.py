@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from builders import make_plan
 from claudebox.commands.sessions import around, choose
 from claudebox.errors import ClaudeboxError
 from claudebox.run import session
@@ -123,3 +124,30 @@ def test_what_was_named_is_chosen() -> None:
         choose(found, "9")
     with pytest.raises(ClaudeboxError, match="no session works in /elsewhere"):
         choose(found, "/elsewhere")
+
+
+def test_messages_are_bounded_and_on_the_disk_at_once(instance: Path) -> None:
+    here = os.open(instance, os.O_RDONLY)
+    record = session.Record(make_plan(), here)
+    (path,) = (instance / "sessions").iterdir()
+    for number in range(session.MESSAGES + 5):
+        record.add(f"{number} " + "é\n" * session.LENGTH)
+    found = session.from_text(path.read_bytes())
+    assert found is not None and len(found.messages) == session.MESSAGES
+    assert found.messages[0].startswith("5 é\n") and len(found.messages[0]) == session.LENGTH
+    assert len(path.read_bytes()) < session.LIMIT
+    (instance / "sessions").chmod(0o500)
+    record.add("the disk is full")  # no error: the session goes on
+    (instance / "sessions").chmod(0o700)
+    record.remove()
+    assert os.listdir(instance / "sessions") == []
+    os.close(here)
+
+
+def test_a_record_that_cannot_be_written_stops_the_launch(instance: Path) -> None:
+    (instance / "sessions").rmdir()
+    (instance / "sessions").touch()
+    here = os.open(instance, os.O_RDONLY)
+    with pytest.raises(ClaudeboxError, match=r"cannot write to .*/sessions"):
+        session.Record(make_plan(), here)
+    os.close(here)

@@ -15,6 +15,7 @@ import pytest
 import leak
 from box import Box
 from capability import needs
+from machine import USER, WORLD
 from sessions import UP, session
 
 pytestmark = [needs("userns", "bwrap", "git"), pytest.mark.uid0]
@@ -194,3 +195,27 @@ def test_help_has_examples(box: Box, command: str) -> None:
     done = box.claudebox(command, "--help")
     assert done.status == 0
     assert f"examples:\n  claudebox {command}" in done.stdout
+
+
+FULL = """
+run() { "$CB" run -n offline -- "$@"; echo "status $?"; }
+state() { find "$HOME/.claudebox" ! -name fill ! -path "*/locks/*" -print -type f -exec cksum {} + | sort; }
+run echo first
+state >"$HOME/before"
+head -c 1M /dev/zero >"$HOME/.claudebox/fill" 2>/dev/null
+run echo second
+state | diff "$HOME/before" - && echo unchanged
+rm "$HOME/.claudebox/fill"
+run echo third
+"""
+
+
+@needs("user")
+def test_on_a_full_disk_the_launch_stops_and_what_was_there_stands(box: Box) -> None:
+    box.state.mkdir(mode=0o700)
+    mount = f"mount -t tmpfs -o size=256k,mode=700 small {box.state} && "
+    done = box.run([*WORLD, mount + USER + 'sh -c "$0"', FULL], env={"CB": str(box.program)})
+    assert done.stdout == "first\nstatus 0\nstatus 125\nunchanged\nthird\nstatus 0\n", done
+    first, second = done.stderr.splitlines()
+    assert first.startswith("claudebox: error: cannot write to ") and first.endswith("No space left on device")
+    assert second == "hint: free some space"

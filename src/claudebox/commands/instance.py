@@ -165,7 +165,7 @@ def show(call: Call) -> int:
     ]
     if one.wrong:
         lines.append(("wrong", one.wrong))
-    console.table(("", ""), lines, descriptor=1)
+    console.table(lines[0], lines[1:], descriptor=1)
     if home:
         console.write("\n", 1)
         rows = [(amount(bytes_), path) for path, bytes_ in home[:LARGEST]]

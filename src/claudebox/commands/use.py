@@ -105,4 +105,4 @@ def show(identity: Instance, profile: Profile, *, as_json: bool) -> None:
         console.write(json.dumps(document, indent=2) + "\n", 1)
         return
     console.write(f"project  {printable(identity.root)}\n\n", 1)
-    console.table(("", "value", "from"), found, descriptor=1)
+    console.table(("setting", "value", "from"), found, descriptor=1)

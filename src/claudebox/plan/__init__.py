@@ -18,6 +18,7 @@ def build_plan(request: Request, profile: Profile, host: Host, spec: AgentSpec, 
     mounts += filesystem.made_files(host, git.config(host.project.git, host.git_settings), network.resolver_text(net))
     mounts += network.mounts(net)
     mounts += filesystem.private(profile.limits.tmp, console)
+    mounts += filesystem.links(host.system, running=True)
     mounts += filesystem.own_proc_sys(host.user.uid)
     mounts.append(filesystem.home(instance.directory, host.user.home))
     mounts += filesystem.project(host)

@@ -47,9 +47,13 @@ def base_system(system: System) -> list[Mount]:
         mounts.append(Bind(source=tree, target=tree, access="ro", why=Why("the system's programs")))
     mounts.append(Directory(target="/etc", why=Why("a selection of /etc")))
     mounts += [configuration(*bind) for bind in system.binds]
-    for path, to in system.links:
-        mounts.append(Symlink(target=path, to=to, why=Why("a link of the system's")))
-    return mounts
+    return [*mounts, *links(system, running=False)]
+
+
+def links(system: System, *, running: bool) -> list[Mount]:
+    """The system's own links. running: those in /run, which are made after the private one that would cover them."""
+    why = Why("a link of the system's")
+    return [Symlink(target=path, to=to, why=why) for path, to in system.links if below(path, "/run") == running]
 
 
 def configuration(target: str, source: str, directory: bool) -> Bind:

@@ -29,7 +29,6 @@ exec {options}< <(printf '%s\0' \
   --ro-bind /nix/store /nix/store \
   --perms 0755 \
   --dir /etc \
-  --symlink /nix/store/s-nixos-system /run/current-system \
   --symlink /nix/store/e-etc/etc/os-release /etc/os-release \
   --perms 0444 \
   --file "$made1" /etc/passwd \
@@ -58,6 +57,7 @@ exec {options}< <(printf '%s\0' \
   --size 2147483648 \
   --tmpfs /run \
   --symlink ../run /var/run \
+  --symlink /nix/store/s-nixos-system /run/current-system \
   --bind /home/ada/.claudebox/instances/0123456789abcdef/home /home/ada \
   --bind /srv/app /srv/app \
   --symlink /nix/store/c-claude-code/bin/claude /run/claudebox/bin/claude \

@@ -138,11 +138,17 @@ def start_bwrap(plan: SandboxPlan, pins: dict[str, int], watch: guard.Guard, *, 
             given[mount.target] = descriptors.memory_file("file", mount.content)
     fixed = {"options": OPTIONS, "status": STATUS}
 
+    handed: set[str] = set()
+
     def number(name: str) -> str:
-        if name == "empty":  # bwrap closes each that it has read
-            given[f"empty {len(given)}"] = fd = descriptors.high(os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC))
-            return str(fd)
-        return str(fixed[name] if name in fixed else given[name])
+        if name in fixed:
+            return str(fixed[name])
+        fd = -1 if name == "empty" else given[name]
+        if name in handed or name == "empty":  # bwrap closes each that it has read or bound
+            again = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC) if name == "empty" else os.dup(fd)
+            given[f"{name} {len(given)}"] = fd = descriptors.high(again)
+        handed.add(name)
+        return str(fd)
 
     options = bwrap.options(plan, number, secrets=True)
     used = {int(argument) for argument in options if argument.isdigit()}

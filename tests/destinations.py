@@ -169,6 +169,8 @@ def named_pairs() -> list[tuple[str, str]]:
 
 def refusal(row: Destination, how: str) -> tuple[str, ...]:
     """The errno with which a refused probe fails."""
+    if how == "icmp" and row.family == 6:
+        return ("EACCES",)  # administratively prohibited, from the error queue
     if not how.startswith("tcp"):
         return ("EPERM",)
     return ("EHOSTUNREACH",) if row.family == 4 else ("ECONNREFUSED",)

@@ -15,7 +15,9 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,7 +31,7 @@ from world import World
 
 PROBE = Path(__file__).with_name("probe.py")
 PYTHON = "/usr/bin/python3"  # the one that a sandbox has
-BACKENDS: tuple[str, ...] = ()  # those that this release has
+BACKENDS = ("slirp4netns", "pasta")
 TIME = 120.0
 Answers = dict[str, dict[str, Any]]
 
@@ -60,6 +62,45 @@ def sandboxes(*tiers: str, backends: Sequence[str] = BACKENDS, who: Sequence[str
                 needed = ("nft", "tun", backend) if backend else ("bwrap",)
                 made.append(pytest.param(one, id=str(one), marks=needs(*needed)))
     return made
+
+
+class Talk:
+    """The probe in a running sandbox, one case after the other. Use it with `with`; its end is checked."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.process = process
+        assert self._line() == "ready"
+
+    def _line(self) -> str:
+        assert self.process.stdout is not None and self.process.stderr is not None
+        line = self.process.stdout.readline().decode().strip()
+        assert line, f"it ended: {self.process.stderr.read().decode()}"
+        return line
+
+    def ask(self, **case: Any) -> dict[str, Any]:
+        """Try one case and give its result."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps({"id": case["how"], **case}).encode() + b"\n")
+        self.process.stdin.flush()
+        return dict(json.loads(self._line()))
+
+    def error(self, how: str, to: str, **more: Any) -> str:
+        """The error of a case, "" when it was answered."""
+        return str(self.ask(how=how, to=to, **more)["error"])
+
+    def until(self, wanted: Sequence[str], how: str, to: str, *, within: float = 1.0, **more: Any) -> float:
+        """Ask until the error is one of the wanted ones; the seconds that it took, which are not more than within."""
+        started = time.monotonic()
+        while (error := self.error(how, to, **more)) not in wanted:
+            assert time.monotonic() - started < within + 5, f"{how} to {to} is still {error!r}"
+        took = time.monotonic() - started
+        assert took < within
+        return took
+
+    def end(self) -> tuple[int, str]:
+        """Let the agent end: the launcher's status and what it said."""
+        _, said = self.process.communicate(timeout=30)
+        return self.process.returncode, said.decode()
 
 
 class Networks:
@@ -103,6 +144,18 @@ class Networks:
         done = box.run([sys.executable, "-I", PROBE.name, "-"], input=json.dumps(cases), timeout=TIME)
         assert done.status == 0, done.stderr
         return _answers(done.stdout)
+
+    @contextmanager
+    def talk(self, one: Sandbox, **more: Any) -> Iterator[Talk]:
+        """A sandbox whose probe waits for cases."""
+        command = (PYTHON, "-I", PROBE.name, "lines")
+        with self.start(one, *command, stdin=subprocess.PIPE, **more) as process:
+            try:
+                yield Talk(process)
+            finally:
+                if process.poll() is None and process.stdin is not None:
+                    process.stdin.close()
+                    process.stdin = None
 
     # --- the batches of the matrix ---------------------------------------------------------------
 

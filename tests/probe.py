@@ -1,6 +1,8 @@
 """Tries destinations, one line of JSON each: the program that runs in the sandbox, and beside it as the control.
 
     python3 -I probe.py '[{"id": "lan", "how": "tcp", "to": "192.168.77.10", "port": 7}]'
+    python3 -I probe.py lines       one case a line on standard input, each answered at once
+    python3 -I probe.py listen ADDRESS PORT
 
 Of itself: standard library, one file. A result has `error` (the errno's name, `timeout`, or "" when an answer
 came), `ms` until then, and `answer`. A connection says its id, so that a server's log names the case.
@@ -19,6 +21,7 @@ import time
 from typing import Any
 
 PATIENCE = 1.5  # seconds, of one case
+IPV6_RECVERR = 25
 Case = dict[str, Any]
 
 
@@ -39,7 +42,8 @@ def target(case: Case) -> tuple[Any, ...]:
 
 def made(case: Case, address: tuple[Any, ...], kind: int, protocol: int = 0) -> socket.socket:
     """A socket for a case, with the options that it asks for."""
-    sock = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET, kind, protocol)
+    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+    sock = socket.socket(family, kind, case.get("protocol", protocol))
     sock.settimeout(case.get("patience", PATIENCE))
     for level, name, value in case.get("options", ()):
         sock.setsockopt(level, name, bytes.fromhex(value) if isinstance(value, str) else value)
@@ -53,17 +57,28 @@ def made(case: Case, address: tuple[Any, ...], kind: int, protocol: int = 0) -> 
 def tcp(case: Case) -> str:
     address = target(case)
     with made(case, address, socket.SOCK_STREAM) as sock:
-        sock.connect(address)
+        if case.get("fast_open"):
+            fast_open(sock, case["id"].encode(), address)
+        else:
+            sock.connect(address)
         said = sock.recv(100).decode(errors="replace").strip()
         sock.sendall(case["id"].encode())
         return f"{said} {sock.recv(1000).decode(errors='replace')}"
+
+
+def fast_open(sock: socket.socket, data: bytes, address: tuple[Any, ...]) -> None:
+    """Data in the SYN."""
+    sock.settimeout(None)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(PATIENCE * 1000))
+    sock.sendto(data, socket.MSG_FASTOPEN, address)
 
 
 def udp(case: Case) -> str:
     """Unconnected: the answer may come from anywhere (a group's, from a member)."""
     address = target(case)
     with made(case, address, socket.SOCK_DGRAM) as sock:
-        sock.sendto(case["id"].encode() + b"." * case.get("padding", 0), address)
+        data = bytes.fromhex(case["payload"]) if "payload" in case else case["id"].encode()
+        sock.sendto(data + b"." * case.get("padding", 0), address)
         return sock.recv(1 << 16).decode(errors="replace").rstrip(".")
 
 
@@ -81,6 +96,8 @@ def icmp(case: Case) -> str:
     six = ":" in address[0]
     protocol = socket.IPPROTO_ICMPV6 if six else socket.IPPROTO_ICMP
     with made(case, address, socket.SOCK_DGRAM, protocol) as sock:
+        if six:  # as ping(8): sendmsg of an IPv6 echo tells of no refusal, the error queue does
+            sock.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVERR, 1)
         sock.sendto(struct.pack(">BBHHH", 128 if six else 8, 0, 0, 0, 1) + case["id"].encode(), address)
         return sock.recv(1000)[8:].decode(errors="replace")
 
@@ -127,7 +144,7 @@ def opened(case: Case) -> str:
 def raw(case: Case) -> str:
     """A raw socket that sends; without an answer, sending is success."""
     address = target({**case, "port": 0})
-    with made(case, address, socket.SOCK_RAW, case.get("protocol", socket.IPPROTO_UDP)) as sock:
+    with made(case, address, socket.SOCK_RAW, socket.IPPROTO_UDP) as sock:
         sock.sendto(struct.pack(">HHHH", 40000, 7, 8 + len(case["id"]), 0) + case["id"].encode(), address)
         return "sent"
 
@@ -139,9 +156,28 @@ def abstract(case: Case) -> str:
         return sock.recv(100).decode().strip()
 
 
+HELD: dict[str, socket.socket] = {}
+
+
+def hold(case: Case) -> str:
+    """A connection that stays open, under the case's `name`."""
+    address = target({key: value for key, value in case.items() if key != "name"})
+    sock = HELD[case["name"]] = made(case, address, socket.SOCK_STREAM)
+    sock.connect(address)
+    return sock.recv(100).decode().strip()
+
+
+def use(case: Case) -> str:
+    """Says something on a held connection, and what comes back."""
+    sock = HELD[case["name"]]
+    sock.settimeout(case.get("patience", PATIENCE))
+    sock.sendall(case["id"].encode())
+    return sock.recv(1000).decode(errors="replace")
+
+
 HOW = {
     "tcp": tcp, "udp": udp, "udp-connected": udp_connected, "icmp": icmp, "dns": dns, "dns-tcp": dns_tcp,
-    "resolve": resolve, "opened": opened, "raw": raw, "abstract": abstract,
+    "resolve": resolve, "opened": opened, "raw": raw, "abstract": abstract, "hold": hold, "use": use,
 }  # fmt: skip
 
 
@@ -160,24 +196,30 @@ def tried(case: Case) -> Case:
     return {"id": case["id"], "error": error, "ms": ms, "answer": answer}
 
 
-def listen(output: Any) -> None:
-    """Open a UDP socket to an address by sending to it, say the port, then say each datagram until standard input
-    ends: `listen ADDRESS PORT`."""
-    with socket.socket(family_of(sys.argv[2]), socket.SOCK_DGRAM) as sock:
-        sock.sendto(b"opened", (sys.argv[2], int(sys.argv[3])))
+def listen(address: str, port: int) -> None:
+    """Open a UDP socket to an address by sending to it. Says each datagram that comes; sends each line of input."""
+    with socket.socket(family_of(address), socket.SOCK_DGRAM) as sock:
+        sock.sendto(b"opened", (address, port))
         while True:
             ready, _, _ = select.select([sock, 0], [], [])
             if sock in ready:
                 data, source = sock.recvfrom(4096)
-                print(json.dumps({"from": source[0], "data": data.decode(errors="replace")}), file=output, flush=True)
-            if 0 in ready and not os.read(0, 100):
-                return
+                print(json.dumps({"from": source[0], "data": data.decode(errors="replace")}), flush=True)
+            if 0 in ready:
+                if not (line := os.read(0, 1000)):
+                    return
+                sock.sendto(line.strip(), (address, port))
 
 
 def main() -> None:
     """Cases as the first argument, or `-` for standard input."""
     if sys.argv[1] == "listen":
-        listen(sys.stdout)
+        listen(sys.argv[2], int(sys.argv[3]))
+        return
+    if sys.argv[1] == "lines":
+        print("ready", flush=True)
+        for line in sys.stdin:
+            print(json.dumps(tried(json.loads(line))), flush=True)
         return
     text = sys.stdin.read() if sys.argv[1] == "-" else sys.argv[1]
     for case in json.loads(text):

@@ -175,7 +175,8 @@ class Servers:
             if address[2] == PACKET_OUTGOING:
                 return
             source, target, protocol = _header(kind, data)
-            if protocol != 2 and not (protocol == 58 and len(data) > 40 and data[40] in NEIGHBOURS):
+            listeners = protocol == 2 or target == "ff02::16"  # of multicast: every kernel tells its groups
+            if not listeners and not (protocol == 58 and len(data) > 40 and data[40] in NEIGHBOURS):
                 self.record(where, "packet", (source, protocol), (target, protocol), data[:200])
 
         return receive

@@ -60,7 +60,8 @@ RESOLVERS = {4: "127.0.0.53", 6: "2001:db8:77::10"}  # a stub on the host; a mac
 
 SIDES: dict[str, dict[int, str]] = {
     "lan": {
-        4: "addr add 192.168.77.10/24 dev eth0\naddr add 192.0.2.10/25 dev eth0\n",
+        4: "addr add 192.168.77.10/24 dev eth0\naddr add 192.0.2.10/25 dev eth0\n"
+        "route add default via 192.168.77.1 dev eth0\n",
         6: "addr add 2001:db8:77::10/64 dev eth0 nodad\naddr add fd77::10/64 dev eth0 nodad\n"
         "addr add fe80::77:10/64 dev eth0 nodad\n",
     },

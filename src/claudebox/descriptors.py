@@ -141,7 +141,10 @@ def replace_file(parent: int, name: str, content: bytes, mode: int = 0o600) -> N
     Raises OSError; then what stood there stands still, and the temporary file is gone.
     """
     temporary = f".{name}.{os.getpid()}.tmp"
-    _unlink(parent, temporary)  # of an earlier process with our pid that was killed here
+    try:
+        _unlink(parent, temporary)  # of an earlier process with our pid that was killed here
+    except OSError:  # a directory: an agent planted it
+        temporary = f".{name}.{os.urandom(8).hex()}.tmp"
     try:
         create_file(parent, temporary, content, mode)
         os.rename(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)

@@ -106,6 +106,14 @@ def test_links_where_else_the_launcher_writes(box: Box, victim: Path) -> None:
     untouched(victim)
 
 
+def test_the_names_of_temporary_files_are_no_way_to_lock_out(box: Box, victim: Path) -> None:
+    names = " ".join(f".settings.json.{number}.tmp" for number in range(os.getpid(), os.getpid() + 3000))
+    assert inside(box, f"cd ~/.claude; echo {names} | xargs mkdir").status == 0
+    host_says(box, "b")
+    done = inside(box, "cat ~/.claude/settings.json")
+    assert (done.status, json.loads(done.stdout)) == (0, {"model": "b"}), done
+
+
 def test_a_hard_link_is_replaced_and_not_written_through(box: Box, victim: Path) -> None:
     script = "ln ~/.claude/settings.json ~/other; ln ~/.claude.json ~/third"
     assert inside(box, script).status == 0

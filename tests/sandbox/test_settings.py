@@ -184,6 +184,29 @@ def test_links_of_the_users_own_are_followed(box: Box) -> None:
     assert seen(box) == {"model": "from dotfiles"}
 
 
+def test_one_source_at_two_places(box: Box) -> None:
+    put(box.home / "shared" / "a.md", "text\n")
+    (box.home / ".claude").mkdir()
+    for name in ("commands", "skills"):
+        (box.home / ".claude" / name).symlink_to("../shared")
+    assert inside(box, "cat ~/.claude/commands/a.md ~/.claude/skills/a.md").stdout == "text\ntext\n"
+    mounts = [option for place in ("one", "two") for option in ("-m", f"{box.home}/shared:/{place}")]
+    assert inside(box, "cat /one/a.md /two/a.md", *mounts).stdout == "text\ntext\n"
+
+
+def test_first_launches_side_by_side(box: Box, host: Path) -> None:
+    """Of one instance at the same time: one of them copies, all have it."""
+    for number in range(200):
+        put(host / "plugins" / str(number) / "f", "x")
+    script = "ls ~/.claude/plugins | wc -l; ls ~/.claude/commands; cat ~/.claude/settings.json"
+    argv = [box.program, "run", "-n", "offline", "--force", "--", "sh", "-c", script]
+    started = [box.start(argv) for _ in range(4)]
+    for one in started:
+        out, err = one.communicate(timeout=60)
+        assert (one.returncode, err) == (0, b"")
+        assert out.split()[:2] == [b"202", b"x.md"] and b'"opus"' in out
+
+
 @pytest.mark.parametrize("name", ["CLAUDE.md", "commands", "settings.json", "plugins"])
 def test_a_link_that_a_sandbox_could_have_planted_stops_the_launch(box: Box, name: str) -> None:
     """The user's own link leads into the project, where the sandbox makes another one of what was there."""

@@ -28,14 +28,19 @@ def hook(command: str) -> dict[str, Any]:
 def test_a_hook_and_a_command_of_the_hosts_are_effective_inside(box: Box, claude: Claude) -> None:
     claude("-p", "/mine")
     assert not (box.app / "hooked").exists() and not (box.app / "made").exists(), "the control: without settings"
-    put(box.home / ".claude" / "settings.json", {"model": "haiku", "hooks": hook("echo $HOME >hooked")})
+    script = box.home / ".claude" / "hooks" / "mine"
+    put(script, "#!/bin/sh\necho $HOME >hooked\n")
+    script.chmod(0o755)
+    put(box.home / ".claude" / "settings.json", {"model": "haiku", "hooks": hook("~/.claude/hooks/mine")})
     put(box.home / ".claude" / "commands" / "mine.md", "run: echo from a command >made\n")
     done = claude("-p", "/mine")
     assert done.status == 0, done
     assert "haiku" in claude.model.requests[-1]["model"]
     assert (box.app / "hooked").read_text() == f"{box.home}\n"
     assert (box.app / "made").read_text() == "from a command\n"
-    assert sorted(os.listdir(box.home / ".claude")) == ["commands", "settings.json"], "nothing is written on the host"
+    assert sorted(os.listdir(box.home / ".claude")) == ["commands", "hooks", "settings.json"], (
+        "nothing is written on the host"
+    )
 
 
 def test_a_server_of_the_hosts_is_known_inside(box: Box, claude: Claude) -> None:

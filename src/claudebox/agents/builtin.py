@@ -65,7 +65,7 @@ AGENTS: dict[str, tuple[Any, ...]] = {
         ),
         (("DISABLE_AUTOUPDATER", "1"), ("CLAUDE_CODE_SANDBOXED", "1")),
         ("CLAUDECODE", "CLAUDE_CODE_*", "CLAUDE_CONFIG_DIR", "CLAUDE_SECURESTORAGE_CONFIG_DIR"),
-        ("CLAUDE.md", "agents", "commands", "skills", "rules", "output-styles", "keybindings.json"),
+        ("CLAUDE.md", "agents", "commands", "skills", "rules", "output-styles", "hooks", "keybindings.json"),
         ("settings.json",),
         ("plugins",),
         (

@@ -248,6 +248,16 @@ def test_a_project_among_the_settings_is_the_project(box: Box, host: Path) -> No
     done = inside(box, "echo new >made; ls ~/.claude/skills; cat ~/.claude/CLAUDE.md", cwd=skill)
     assert (done.status, done.stdout) == (0, "one\nbe kind\n"), done
     assert (skill / "made").read_text() == "new\n"
+    assert f"the project holds settings that Claude Code on the host obeys, hooks too: {host}/skills\n" in done.stderr
+
+
+def test_a_project_of_dotfiles_says_what_it_holds(box: Box, host: Path) -> None:
+    host.rename(box.app / "claude")
+    host.symlink_to("code/app/claude")
+    done = inside(box, "cat ~/.claude/CLAUDE.md; echo x >>claude/settings.json")
+    assert (done.status, done.stdout) == (0, "be kind\n")
+    assert "weakening: the project holds settings that Claude Code on the host obeys" in done.stderr
+    assert f"{box.app}/claude/settings.json" in done.stderr
 
 
 def test_a_mount_that_was_asked_for_goes_before(box: Box, host: Path) -> None:

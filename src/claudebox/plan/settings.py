@@ -98,8 +98,23 @@ def remembered(file: UserFile) -> tuple[str, ...]:
 
 def notes(profile: Profile, host: Host, spec: AgentSpec) -> list[Note]:
     """What comes along, by its names, and what is left out of it."""
-    found = list(host.settings.notes)
+    found = [*host.settings.notes, *exposed(host, spec)]
     for file in host.settings.files:
         if apart(f"{host.user.home}/{file.path}", profile, host, spec):
             found += file.notes
     return found
+
+
+def exposed(host: Host, spec: AgentSpec) -> list[Note]:
+    """A weakening where the project holds what the agent obeys on the host: a dotfiles repository, a skill."""
+    settings, root = host.settings, host.project.root
+    sources = (
+        *(source for _, source in settings.shown),
+        *(file.source for file in settings.files),
+        *(source for _, source, _ in settings.trees),
+    )
+    held = [source for source in sources if source and (below(source, root) or below(root, source))]
+    if not held:
+        return []
+    text = f"the project holds settings that {spec.title} on the host obeys, hooks too: {', '.join(held)}"
+    return [Note("weakening", printable(text))]

@@ -143,6 +143,19 @@ def test_plugins_are_copied_once(box: Box, host: Path) -> None:
     assert inside(box, "test -e ~/.claude/plugins").status == 1, "what was removed inside stays so"
 
 
+def test_a_signal_while_plugins_are_copied_ends_the_launch(box: Box, host: Path) -> None:
+    for number in range(3000):
+        put(host / "plugins" / str(number // 100) / str(number), "x")
+    with box.start([box.program, "run", "-n", "offline", "--", "touch", "ran"]) as launcher:
+        deadline = time.monotonic() + 20
+        while not list(box.state.glob("instances/*/settings/plugins.copy/*/*")) and time.monotonic() < deadline:
+            pass
+        launcher.terminate()
+        assert launcher.wait(20) == 143
+    assert not (box.app / "ran").exists() and not list(box.state.glob("instances/*/settings/plugins.copy"))
+    assert inside(box, "ls ~/.claude/plugins | wc -l").stdout == "32\n", "the next launch copies them whole"
+
+
 def test_a_file_of_the_instances_own_lies_underneath(box: Box) -> None:
     assert (
         inside(box, "mkdir -p ~/.claude/agents; echo mine >~/.claude/CLAUDE.md; echo a >~/.claude/agents/a").status == 0
@@ -188,7 +201,7 @@ def test_one_source_at_two_places(box: Box) -> None:
     put(box.home / "shared" / "a.md", "text\n")
     (box.home / ".claude").mkdir()
     for name in ("commands", "skills"):
-        (box.home / ".claude" / name).symlink_to("../shared")
+        (box.home / ".claude" / name).symlink_to(box.home / "shared")
     assert inside(box, "cat ~/.claude/commands/a.md ~/.claude/skills/a.md").stdout == "text\ntext\n"
     mounts = [option for place in ("one", "two") for option in ("-m", f"{box.home}/shared:/{place}")]
     assert inside(box, "cat /one/a.md /two/a.md", *mounts).stdout == "text\ntext\n"

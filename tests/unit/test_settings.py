@@ -41,7 +41,10 @@ class Place:
             path=".a/s.json", source="/h/.a/s.json", text=text, keys=(), remembered=remembered, why=Why("w", BUILTIN)
         )
         plan: SandboxPlan = Plan(self.top, file)  # type: ignore[assignment]
-        return [*settings.clear_way(plan, self.here, self.inner), *settings.write(plan, self.here, self.inner)]
+        return [
+            *settings.clear_way(plan, self.here, self.inner),
+            *settings.write(plan, self.here, self.inner, lambda: None),
+        ]
 
     def says(self) -> tuple[str, str, str]:
         """The home's file, the base of the merge, and what is remembered."""

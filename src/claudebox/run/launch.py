@@ -70,7 +70,7 @@ def _launch(plan: SandboxPlan, pins: dict[str, int], here: int, held: locks.Held
         sandbox = wait_ready(start, watch, arrivals)  # 6: the gate holds it
         ended.init_fd = sandbox.init_fd
         with locks.Brief(held.brief):
-            said = settings.write(plan, here, home)  # 7
+            said = settings.write(plan, here, home, arrivals.before_token)  # 7
         for text in said:
             console.warn(text)
         if network:

@@ -45,10 +45,11 @@ def clear_way(plan: SandboxPlan, here: int, home: int) -> list[str]:
     return said
 
 
-def write(plan: SandboxPlan, here: int, home: int) -> list[str]:
+def write(plan: SandboxPlan, here: int, home: int, look: Callable[[], None]) -> list[str]:
     """Bring the home's settings up to date; a sentence for all that the user should know. Raises ClaudeboxError.
 
-    Called under `locks.Brief`: sessions of one instance share the home and the base.
+    look: called while something long is copied; raises what ends the launch. Called under `locks.Brief`: sessions
+    of one instance share the home and the base.
     """
     said: list[str] = []
     lines: list[str] = []
@@ -56,8 +57,10 @@ def write(plan: SandboxPlan, here: int, home: int) -> list[str]:
     for one in plan.settings:
         try:
             if isinstance(one, SettingsTree):
-                fresh, done = not one.done, one.done or _copy(plan, one, here, home, said)
-                lines += [f"tree\t{printable(one.path)}"] if done else []
+                fresh = done = not one.done
+                if fresh:
+                    _copy(one, here, home, said, look)
+                lines.append(f"tree\t{printable(one.path)}")
             else:
                 fresh, done = one.text is not None, _follow(plan, one, here, home, said)
                 lines += one.remembered if done else ()
@@ -69,14 +72,14 @@ def write(plan: SandboxPlan, here: int, home: int) -> list[str]:
     return said
 
 
-def _copy(plan: SandboxPlan, one: SettingsTree, here: int, home: int, said: list[str]) -> bool:
+def _copy(one: SettingsTree, here: int, home: int, said: list[str], look: Callable[[], None]) -> None:
     from claudebox.run import tree
 
     *above, name = descriptors.parts(one.path)
     parent = _opened(home, above)
     base = descriptors.make_directory(here, BASE)
     try:
-        return tree.copy_once(one.source, base, parent, name, said)
+        tree.copy_once(one.source, base, parent, name, said, look)
     finally:
         os.close(base)
         os.close(parent)

@@ -8,9 +8,11 @@ import stat
 import time
 
 from claudebox import console, descriptors
-from claudebox.run.signals import FORWARDED
-from claudebox.signals import signal
 from claudebox.text import amount, printable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MOST, LARGEST = 50_000, 512 << 20  # entries and bytes of one tree
 QUIET = 1.0  # seconds until the user is told what takes so long
@@ -21,38 +23,34 @@ class TooMuch(Exception):
     """A tree beyond the bounds; what it says is for the user."""
 
 
-class Interrupted(Exception):
-    """A signal waits that would end the launch."""
-
-
 class Progress:
-    """What one copy has taken so far."""
+    """What one copy has taken so far. look: raises what ends the launch, when it has come."""
 
-    def __init__(self, source: str) -> None:
-        self.source, self.entries, self.size = source, 0, 0
+    def __init__(self, source: str, look: Callable[[], None]) -> None:
+        self.source, self.look, self.entries, self.size = source, look, 0, 0
         self.began, self.told = time.monotonic(), False
 
     def count(self, size: int) -> None:
-        """One more entry. Raises TooMuch and Interrupted."""
+        """One more entry. Raises TooMuch, and what look raises."""
         self.entries += 1
         self.size += size
         if self.entries > MOST or self.size > LARGEST:
             raise TooMuch(f"{self.source} is not copied: it has more than {MOST} files or {amount(LARGEST)}")
-        if signal.sigpending() & set(FORWARDED):
-            raise Interrupted
+        self.look()
         if not self.told and time.monotonic() - self.began > QUIET:
             self.told = True
             console.say(f"claudebox: copying {printable(self.source)} into the instance's home, once")
 
 
-def copy_once(source: str, waiting: int, parent: int, name: str, said: list[str]) -> bool:
-    """Copy source to name in parent, unless something is there; whether that is done for good.
+def copy_once(source: str, waiting: int, parent: int, name: str, said: list[str], look: Callable[[], None]) -> None:
+    """Copy source to name in parent, unless something is there.
 
-    waiting: a directory that no sandbox sees, on the same file system, where the copy is made. Raises OSError.
+    waiting: a directory that no sandbox sees, on the same file system, where the copy is made; look: called for
+    every entry. Raises OSError, and what look raises: then there is no copy.
     """
     try:
         os.stat(name, dir_fd=parent, follow_symlinks=False)
-        return True  # the instance has its own
+        return  # the instance has its own
     except FileNotFoundError:
         pass
     made = f"{name}.copy"
@@ -63,7 +61,7 @@ def copy_once(source: str, waiting: int, parent: int, name: str, said: list[str]
         os.mkdir(made, 0o700, dir_fd=waiting)
         to_fd = descriptors.walk(waiting, [made])
         try:
-            _copy(from_fd, to_fd, Progress(source))
+            _copy(from_fd, to_fd, Progress(source, look))
         finally:
             os.close(from_fd)
             os.close(to_fd)
@@ -71,13 +69,9 @@ def copy_once(source: str, waiting: int, parent: int, name: str, said: list[str]
     except TooMuch as error:
         shutil.rmtree(made, dir_fd=waiting)
         said.append(f"{error}; copy by hand what you need of it")
-    except Interrupted:
-        shutil.rmtree(made, dir_fd=waiting)
-        return False
-    except OSError:
+    except BaseException:
         shutil.rmtree(made, dir_fd=waiting, ignore_errors=True)
         raise
-    return True
 
 
 def _copy(source: int, target: int, progress: Progress) -> None:

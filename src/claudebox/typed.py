@@ -140,8 +140,8 @@ def allowance(text: str) -> Allowance:
 def _host_and_port(text: str) -> tuple[str, int | None]:
     """Port 0 where none is written, None where it is none."""
     if text.startswith("["):
-        host, _, after = text[1:].partition("]")
-        colon, digits = after[:1], after[1:]
+        host, closed, after = text[1:].partition("]")
+        colon, digits = (after[:1], after[1:]) if closed else ("[", "")
     elif text.count(":") == 1:
         host, colon, digits = text.partition(":")
     else:

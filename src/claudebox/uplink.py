@@ -7,6 +7,7 @@ import os
 from claudebox import address, netlink, process
 from claudebox.errors import ClaudeboxError
 from claudebox.model import Carrier, Prefix, Profile, Uplink
+from claudebox.plan.network import usable
 from claudebox.probes import remembered
 
 TYPE_CHECKING = False
@@ -29,8 +30,8 @@ def survey(profile: Profile, find: Callable[[str], str], ours: str, *, keep: boo
         program = find(name)
         if program:
             carriers.append(_carrier(name, program, ours, keep=keep))
-            if profile.backend.value == "auto" and name == "slirp4netns":
-                break  # it comes first, and the other costs a probe
+            if usable(carriers[-1]):
+                break  # the other costs a probe
     names = {setting.value.name for setting in profile.allow_lan if setting.value.name}
     try:
         return Uplink(

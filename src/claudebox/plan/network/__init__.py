@@ -20,6 +20,7 @@ from claudebox.model import (
 NO_RESOLVER = "# claudebox: this sandbox has no network (tier offline), so there is no resolver\n"
 CHOICES = "choose -n internet-only, -n offline or -n full"
 INSTEAD = "or choose -n offline"
+OLDEST_SLIRP = (0, 4, 0)
 
 
 def build(profile: Profile, host: Host) -> tuple[NetworkPlan, tuple[Helper, ...], tuple[Note, ...]]:
@@ -37,6 +38,11 @@ def build(profile: Profile, host: Host) -> tuple[NetworkPlan, tuple[Helper, ...]
         case "internet-only" if host.uplink:
             return _internet_only(profile, host, host.uplink, why)
     raise ClaudeboxError(f'tier "{tier.value}" is not part of this release ({tier.origin})', CHOICES)
+
+
+def usable(carrier: Carrier) -> bool:
+    """Whether a backend has the options that we need: slirp4netns --exit-fd and more since 0.4.0."""
+    return carrier.name != "slirp4netns" or carrier.version >= OLDEST_SLIRP
 
 
 def _internet_only(
@@ -65,25 +71,23 @@ def _internet_only(
 
 def _carrier(profile: Profile, host: Host, uplink: Uplink) -> Carrier:
     """The backend that is taken. Raises ClaudeboxError when a piece of the tier is missing."""
-    from claudebox.plan.network import slirp4netns
-
     need = f'tier "{profile.tier.value}" ({profile.tier.origin}) needs'
     if not host.tools.nft:
         raise ClaudeboxError(f"{need} nft, which is not installed", f"apt install nftables, {INSTEAD}")
     wanted = profile.backend
-    usable = [c for c in uplink.carriers if c.name != slirp4netns.NAME or slirp4netns.usable(c)]
-    if not usable and uplink.carriers:
+    found = list(filter(usable, uplink.carriers))
+    if not found and uplink.carriers:
         version = ".".join(map(str, uplink.carriers[0].version))
         raise ClaudeboxError(f"{need} slirp4netns 0.4.0 or newer, and this is {version}", f"update it, {INSTEAD}")
-    if not usable and wanted.value != "auto":
+    if not found and wanted.value != "auto":
         package = "passt" if wanted.value == "pasta" else wanted.value
         raise ClaudeboxError(f"{need} {wanted.value} ({wanted.origin})", f"apt install {package}, {INSTEAD}")
-    if not usable:
+    if not found:
         raise ClaudeboxError(f"{need} slirp4netns or pasta", f"apt install slirp4netns, {INSTEAD}")
     if uplink.tun:
         fix = "modprobe tun" if "missing" in uplink.tun else "chmod 0666 /dev/net/tun, as udev makes it"
         raise ClaudeboxError(f"{need} /dev/net/tun, which {uplink.tun}", f"as root: {fix}; {INSTEAD}")
-    return usable[0]
+    return found[0]
 
 
 def _attached(carrier: Carrier, cidr: str, host: Host, uplink: Uplink, *, ipv6: bool) -> tuple[Interface, Helper]:

@@ -6,18 +6,13 @@ from claudebox import address
 from claudebox.model import Carrier, Helper, Interface
 from claudebox.plan.network.addresses import known
 
-NAME, OLDEST = "slirp4netns", (0, 4, 0)
+NAME = "slirp4netns"
 DEVICE = "tap0"
 GATEWAY6, RESOLVER6 = "fd00::2", "fd00::3"  # its own, fixed
 # What the solicitation for the two goes to, beside themselves.
 SOLICITED = ("ff02::1:ff00:2", "ff02::1:ff00:3")
 # enable-sandbox: nothing of the host's files but /etc and /run; there its resolver is read
 VISIBLE = ("/etc/", "/run/")
-
-
-def usable(carrier: Carrier) -> bool:
-    """--exit-fd and the rest of what we ask for came with 0.4.0."""
-    return carrier.version >= OLDEST
 
 
 def interface(cidr: str, *, ipv6: bool, families: tuple[int, ...]) -> Interface:

@@ -205,3 +205,22 @@ def test_nobody_in_the_netns_but_the_agent(networks: Networks, one: Sandbox) -> 
             )
         inside = [names for names in mine.values() if "python3" in names and "bwrap" in names]
         assert inside and all(set(names) <= {"bwrap", "python3", one.backend, "passt.avx2"} for names in inside)
+
+
+# as root of the world alone: its users have a user namespace for each command, and see no other's processes
+@pytest.mark.parametrize("one", sandboxes("internet-only", backends=BACKENDS, who=("root",)))
+def test_ps_shows_what_each_rule_has_counted(networks: Networks, one: Sandbox) -> None:
+    box = networks.box(one)
+    with Asked(networks, one) as ask:
+        assert ask("dial", PUBLIC) == ""
+        for _ in range(3):
+            assert ask("dial", "192.168.77.10") == ask("dial", "169.254.169.254") == "No route to host"
+        done = box.claudebox("ps", "--network", "--json")
+        assert done.status == 0, done.stderr
+        (shown,) = json.loads(done.stdout)["sessions"]
+        counted = {(row["rule"], row["verdict"]): row["packets"] for row in shown["network"]}
+        assert counted["the host's own address or network", "refused"] == 3
+        assert counted["a cloud's metadata service", "refused"] == 3
+        assert counted["public", "accepted"] >= 3
+        table = box.claudebox("ps", "--network").stdout
+        assert "a cloud's metadata service" in table and "refused" in table and "link-local" not in table

@@ -12,14 +12,17 @@ from typing import Any
 from claudebox import arguments, console
 from claudebox.errors import ClaudeboxError
 from claudebox.host import survey_user
-from claudebox.run import instance, session
+from claudebox.locating import find_program
+from claudebox.run import counters, instance, session
+from claudebox.run.counters import Count
 from claudebox.run.session import Session, shown_command
-from claudebox.text import span
+from claudebox.text import printable, span
 
 QUIET, PATIENCE = 1.0, 15.0  # seconds: until it is said that we wait, and until the launcher is killed
-PS_USAGE = "claudebox ps [--json]"
+PS_USAGE = "claudebox ps [--network] [--json]"
 PS_EXAMPLES = """examples:
   claudebox ps                 pid, project, tier, since when, and what the sessions have to say
+  claudebox ps --network       what each rule of their networks has let out or refused so far
   claudebox ps --json          for scripts: the whole record of each"""
 STOP_USAGE = "claudebox stop [PID|PROJECT] [--all] [--json]"
 STOP_EXAMPLES = """examples:
@@ -34,16 +37,40 @@ The agent gets SIGTERM and has 10 seconds, then its sandbox is killed; after 15 
 def ps(argv: list[str], environment: dict[str, str]) -> int:
     """Print the sessions that run now."""
     made = arguments.make("claudebox ps", PS_USAGE, PS_EXAMPLES)
+    made.add_argument("--network", action="store_true", help="the counters of the rules")
     made.add_argument("--json", action="store_true", help="for scripts")
     typed = arguments.parse(made, argv)
     found = session.running(home_of(environment))
+    counted = {one.pid: counted_of(one, environment) for one in found} if typed.network else {}
     if typed.json:
-        print_json([one._asdict() for one in found])
+        more = {pid: {"network": [count._asdict() for count in counts]} for pid, counts in counted.items()}
+        print_json([{**one._asdict(), **more.get(one.pid, {})} for one in found])
     elif found:
         console.table(HEADINGS, rows(found), descriptor=1)
+        for one in found if typed.network else ():
+            print_counters(one, counted[one.pid])
     else:
         console.say("no session is running")
     return 0
+
+
+def counted_of(one: Session, environment: dict[str, str]) -> tuple[Count, ...]:
+    """The counters of a session's rules; none in a tier without rules, and none of one that has just ended."""
+    if one.tier != "internet-only":
+        return ()
+    nft = find_program("nft", environment.get("PATH", ""), (one.project,), [])
+    init = counters.sandbox_of(one.pid)
+    return counters.counters(init, nft) if nft and init else ()
+
+
+def print_counters(one: Session, counts: tuple[Count, ...]) -> None:
+    """What each rule of a session has counted, those that have not left out."""
+    console.write(f"\n{one.pid}  {printable(one.project)}\n", 1)
+    if not counts:
+        console.write(f"  tier {one.tier} has no rules\n", 1)
+        return
+    used = [(c.verdict, str(c.packets), str(c.octets), c.rule) for c in counts if c.packets]
+    console.table(("", "packets", "bytes", "rule"), used, descriptor=1)
 
 
 HEADINGS = ("pid", "project", "tier", "since", "agent", "command", "messages")

@@ -29,7 +29,7 @@ class Option(NamedTuple):
 
 
 OPTIONS = (
-    Option(("-n", "--network"), "network", "value", "TIER", "offline, or full; the others come with a later release"),
+    Option(("-n", "--network"), "network", "value", "TIER", "internet-only (the default), offline, or full"),
     Option(
         ("--agent",), "agent", "value", "NAME", "claude (the default), codex, gemini, opencode, or a file in agents/"
     ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +13,7 @@ from claudebox import address, typed
 from claudebox.errors import ClaudeboxError
 from claudebox.model import Carrier, HostAddress, Layer, NetworkPlan, Origin, Prefix, Route, Setting, Uplink
 from claudebox.plan.network.addresses import NO_EXCEPTION, OWN, REFUSED, has_way, known, own_networks
+from claudebox.render.network import picture
 
 FILE = Origin(Layer.CONFIG, "config.toml:3")
 BOOT, KERNEL, STATIC, DHCP = 3, 2, 4, 16
@@ -348,3 +351,8 @@ def test_a_missing_piece_stops_the_launch(uplink: Uplink, nft: str, backend: str
 def test_an_old_slirp4netns_beside_pasta_is_passed_over() -> None:
     uplink = make_uplink(carriers=(SLIRP._replace(version=(0, 3, 9)), PASTA))
     assert planned(uplink=uplink).backend == "pasta"
+
+
+def test_the_picture_in_the_documents_is_the_plans() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "network.md").read_text()
+    assert "".join(f"    {line}\n" for line in picture(planned())) in page

@@ -22,14 +22,43 @@ def lines(network: NetworkPlan) -> list[str]:
     found = [f"network    {network.tier} ({network.why.origin})"]
     if network.interface is None:
         return found
-    found.append(f"backend    {network.backend}, {network.interface.device} {', '.join(network.interface.addresses)}")
+    found.append(f"backend    {network.backend}")
     found.append(f"resolver   {network.resolver}")
     found += [f"allow_lan  {printable(one)}" for one in network.allow_lan]
     reasons: dict[str, list[str]] = {}
     for one in network.blocked:
         reasons.setdefault(one.reason, []).append(one.prefix)
-    found += ["", "refused (everything else that is public can be reached)"]
-    return found + [f"  {reason}: {', '.join(prefixes)}" for reason, prefixes in reasons.items()]
+    found += ["", "refused"]
+    found += [f"  {reason}: {', '.join(prefixes)}" for reason, prefixes in reasons.items()]
+    return [*found, "", "a packet's way", *(f"  {line}" for line in picture(network)), ""]
+
+
+def picture(network: NetworkPlan) -> list[str]:
+    """The way of a packet out of the sandbox, rule by rule in their order."""
+    way = network.interface
+    if way is None:
+        return []
+    rules = [
+        f"port 53 of {', '.join(way.resolvers)}: accepted, the resolver",
+        "metadata, loopback, multicast, what embeds IPv4: refused",
+        *([f"allow_lan {', '.join(map(printable, network.allow_lan))}: accepted"] if network.allow_lan else []),
+        "the host's own addresses and networks, as they become: refused",
+        "private, shared, link-local, reserved: refused",
+        "everything else is public: accepted",
+    ]
+    numbered = [f"  │             {number}  {rule}" for number, rule in enumerate(rules, 1)]
+    return [
+        "agent           (lo is its own: nothing of the host listens there)",
+        "  ▼",
+        "output rules    the first that fits counts; what is refused fails at once",
+        *numbered,
+        "  ▼",
+        f"{way.device:16}{', '.join(way.addresses)}, by {', '.join(way.gateways)}",
+        "  ▼",
+        f"{network.backend:16}a process of yours: it opens ordinary sockets on the host",
+        "  ▼",
+        "the internet    back come answers alone: the input rules drop what nobody asked for",
+    ]
 
 
 def commands(plan: SandboxPlan) -> str:

@@ -24,7 +24,7 @@ def build_plan(request: Request, profile: Profile, host: Host, spec: AgentSpec, 
     mounts += filesystem.project(host)
     mounts += git.mounts(host, profile.git_config)
     mounts += filesystem.agent(host, mounts)
-    mounts += environment.agent_name(spec, host.agent.command[0]) if host.agent else []
+    mounts += environment.agent_name(spec, host.agent.command) if host.agent else []
     mounts += settings.mounts(profile, host, spec)
     mounts += filesystem.requested(profile, host)
     tier = profile.tier.value

@@ -124,7 +124,9 @@ def hidden(host: Host, mounts: list[Mount]) -> list[Note]:
     return notes
 
 
-def agent_name(spec: AgentSpec, program: str) -> list[Mount]:
-    """The agent under its own name on PATH, wherever it was installed."""
+def agent_name(spec: AgentSpec, command: tuple[str, ...]) -> list[Mount]:
+    """The agent under its own name on PATH, wherever it was installed, and the interpreter that its script names."""
     why = Why(f"{spec.title} by its name")
-    return [Symlink(target=f"{BIN}/{spec.executables[0]}", to=program, why=why)] if spec.executables else []
+    *interpreter, program = command
+    names = [(spec.executables[0], program), *((one.rpartition("/")[2], one) for one in interpreter)]
+    return [Symlink(target=f"{BIN}/{name}", to=to, why=why) for name, to in names]

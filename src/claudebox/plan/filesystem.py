@@ -169,13 +169,14 @@ def check_request(request: MountRequest, pin: Pin, host: Host) -> None:
         )
     if request.target == pin.path and below(root, pin.path):
         raise ClaudeboxError(f"{where}: it contains the project", "start claudebox in that directory instead")
-    if request.target in KEPT_TARGETS + MADE_FILES or below(request.target, STAGING):
+    staging = below(request.target, STAGING) or below(STAGING, request.target)  # in /run too
+    if request.target in KEPT_TARGETS + MADE_FILES or staging:
         raise ClaudeboxError(f"{where}: {request.target} is made by claudebox itself", "choose another target")
     if below(request.target, "/proc") or below(request.target, "/dev"):
         raise ClaudeboxError(f"{where}: {request.target} is served by the kernel", "choose another target")
     if below(request.target, git) and git != root:
         raise ClaudeboxError(f"{where}: its target lies in the git directory {git}", "choose another target")
-    if below(root, request.target) or below(host.user.home, request.target):
+    if any(below(path, request.target) for path in (root, git, host.user.home)):
         raise ClaudeboxError(f"{where}: {request.target} would hide the project or the home", "choose another target")
 
 

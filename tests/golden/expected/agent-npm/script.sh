@@ -60,7 +60,8 @@ exec {options}< <(printf '%s\0' \
   --symlink ../run /var/run \
   --bind /home/ada/.claudebox/instances/0123456789abcdef/home /home/ada \
   --bind /srv/app /srv/app \
-  --symlink /usr/bin/node /run/claudebox/bin/claude \
+  --symlink /usr/local/lib/node_modules/@anthropic-ai/claude-code/cli.js /run/claudebox/bin/claude \
+  --symlink /usr/bin/node /run/claudebox/bin/node \
   --ro-bind /etc/alternatives /etc/alternatives \
   --ro-bind /etc/nsswitch.conf /etc/nsswitch.conf \
   --remount-ro /dev \

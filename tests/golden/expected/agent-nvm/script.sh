@@ -61,7 +61,8 @@ exec {options}< <(printf '%s\0' \
   --symlink ../run /var/run \
   --bind /home/ada/.claudebox/instances/0123456789abcdef/home /home/ada \
   --bind /srv/app /srv/app \
-  --symlink /home/ada/.nvm/v22/bin/node /run/claudebox/bin/claude \
+  --symlink /home/ada/.nvm/v22/lib/node_modules/@anthropic-ai/claude-code/cli.js /run/claudebox/bin/claude \
+  --symlink /home/ada/.nvm/v22/bin/node /run/claudebox/bin/node \
   --ro-bind /etc/alternatives /etc/alternatives \
   --ro-bind /etc/nsswitch.conf /etc/nsswitch.conf \
   --ro-bind /home/ada/.nvm/v22/bin/node /home/ada/.nvm/v22/bin/node \

@@ -219,3 +219,38 @@ def test_on_a_full_disk_the_launch_stops_and_what_was_there_stands(box: Box) -> 
     first, second = done.stderr.splitlines()
     assert first.startswith("claudebox: error: cannot write to ") and first.endswith("No space left on device")
     assert second == "hint: free some space"
+
+
+def test_two_working_trees_are_two_sessions_of_one_instance(box: Box) -> None:
+    tree = box.home / "code" / "tree"
+    box.git("worktree", "add", "-q", str(tree))
+    with session(box) as main, session(box, cwd=tree) as linked:
+        assert {(one["pid"], one["project"]) for one in listed(box)} == {
+            (main.pid, str(box.app)), (linked.pid, str(tree)),
+        }  # fmt: skip
+        paths = {box.claudebox("instance", "path", cwd=where).stdout for where in (box.app, tree)}
+        assert len(paths) == 1
+        (one,) = json.loads(box.claudebox("instance", "list", "--json").stdout)["instances"]
+        assert sorted(one["sessions"]) == sorted([main.pid, linked.pid])
+        assert box.claudebox("stop", cwd=tree).status == 0
+        assert (main.poll(), linked.poll()) == (None, 143)
+        done = box.claudebox("instance", "remove", "-y", cwd=tree)
+        assert done.status == 125 and f"pid {main.pid}" in done.stderr
+        assert main.communicate(b"\n")[0] == b"down\n"
+    assert records(box) == []
+
+
+def test_two_sessions_in_one_tree_are_stopped_by_pid_or_project(box: Box) -> None:
+    with session(box) as first:
+        joined = box.start(
+            [box.program, "run", "-n", "offline", "--force", "--", "sh", "-c", UP], stdin=subprocess.PIPE
+        )
+        assert joined.stdout is not None and joined.stdout.readline() == b"up\n"
+        done = box.claudebox("stop")
+        assert done.status == 125 and "several sessions work in this project" in done.stderr
+        assert f"  {first.pid}  " in done.stderr and f"  {joined.pid}  " in done.stderr
+        assert box.claudebox("stop", str(first.pid)).status == 0
+        assert (first.poll(), joined.poll()) == (143, None)
+        assert box.claudebox("stop", str(box.app)).status == 0
+        assert joined.poll() == 143
+        joined.communicate()

@@ -603,4 +603,5 @@ class SandboxPlan(NamedTuple):
     unattended: bool
     tools: Tools
     notes: tuple[Note, ...]
+    repository: str = ""  # the common git directory, "" without one
     settings: tuple[SettingsFile | SettingsTree, ...] = ()

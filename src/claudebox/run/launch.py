@@ -89,7 +89,7 @@ def _launch(plan: SandboxPlan, pins: dict[str, int], here: int, held: locks.Held
             os.write(start.gate, TOKEN)
         except BrokenPipeError:
             pass  # it was killed meanwhile: its status says so
-        status = supervision.run(roots)  # 12
+        status = supervision.run()  # 12
         ended.now()  # all of it is gone before anything is put back
         supervision.release()
         return Ending(status=status, interrupt=supervision.interrupt())

@@ -47,9 +47,7 @@ def _make(plan: SandboxPlan, late: list[Mount]) -> None:
             case Tmpfs():
                 _attach(_tmpfs(), _point(plan, mount, directory=True))
             case Bind(inside=True):
-                tree = _open_tree(_walk(mount.source), CLONE | RECURSIVE)
-                _attributes(tree, READ_ONLY if mount.access == "ro" else 0)
-                _attach(tree, _point(plan, mount, directory=True))
+                _over_itself(mount)
             case Bind(point="file" | "directory"):
                 tree = _open_tree(_walk(mount.stage), CLONE | RECURSIVE)  # read-only as the stage is
                 _attach(tree, _walk(mount.target))
@@ -60,6 +58,30 @@ def _make(plan: SandboxPlan, late: list[Mount]) -> None:
         if isinstance(mount, Tmpfs) and mount.access == "ro":
             _attributes(_walk(mount.target), READ_ONLY, recursive=False)  # not what is mounted in it
     _clear_staging(plan)
+
+
+def _over_itself(mount: Bind) -> None:
+    tree = _open_tree(_walk(mount.source), CLONE | RECURSIVE)
+    _attributes(tree, READ_ONLY if mount.access == "ro" else 0)
+    _attach(tree, _walk(mount.target))
+
+
+def masking(masks: list[Bind], group: int) -> Waiting:
+    """A fork that will make masks again, parents first, when `enter` names the sandbox.
+
+    One whose name is missing is left out, and one that is being renamed over: the kernel detaches the mount before
+    the new file has the name (vfs_rename, fs/namei.c), and refuses to mount on the old one.
+    """
+
+    def again() -> None:
+        os.chdir("/")
+        for mask in masks:
+            try:
+                _over_itself(mask)
+            except FileNotFoundError:
+                continue
+
+    return fork_waiting(group, CLONE_NEWNS, [again])
 
 
 def _walk(path: str) -> int:
@@ -146,6 +168,13 @@ def differences(plan: SandboxPlan, entries: list[Entry], roots: dict[str, tuple[
         if device and entry.device != device:
             wrong.append(f"{entry.target} is of another file system")
     return wrong + [f"{target} is not mounted" for target in expected if target not in seen]
+
+
+def detached(plan: SandboxPlan, entries: list[Entry]) -> list[str]:
+    """The mount points of the plan that have no mount, or have lost their protection."""
+    standing = {entry.target: entry.read_only for entry in entries}
+    planned = [mount for mount in plan.mounts if isinstance(mount, Bind | Tmpfs)]
+    return [m.target for m in planned if standing.get(m.target) is not (m.access == "ro")]
 
 
 def _of_bwrap(entry: Entry) -> bool:

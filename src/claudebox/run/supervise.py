@@ -9,6 +9,7 @@ import time
 from claudebox import console, mountinfo
 from claudebox.model import SandboxPlan
 from claudebox.run import mounts
+from claudebox.run.mending import Mending
 from claudebox.run.processes import Sandbox
 from claudebox.run.signals import FORWARDED, Arrivals, Received
 from claudebox.run.terminal import Terminal
@@ -35,6 +36,7 @@ class Supervision:
         self.poll = select.poll()
         self.acts: dict[int, Callable[[], None]] = {}
         self.watch(signals.descriptor, select.POLLIN, self.take_signals)
+        self.mending = Mending(plan, self)
         # opened before the mounts are compared with the plan: what changes from now on wakes the loop
         self.mountinfo = os.open(f"/proc/{sandbox.init}/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
         os.read(self.mountinfo, 1 << 16)
@@ -61,9 +63,9 @@ class Supervision:
         while self.unsaid:
             console.warn(self.unsaid.pop(0))
 
-    def run(self, roots: dict[str, tuple[str, str]]) -> int:
+    def run(self) -> int:
         """Supervise until bwrap's outer process has ended; its status as a shell counts."""
-        self.watch(self.mountinfo, select.POLLPRI, lambda: self.check_mounts(roots))
+        self.watch(self.mountinfo, select.POLLPRI, self.check_mounts)
         self.take_signals()  # those that came before the token
         while self.status is None:
             left = None if self.deadline is None else max(0, round((self.deadline - time.monotonic()) * 1000))
@@ -80,21 +82,21 @@ class Supervision:
         while self.status is None and (received := self.signals.next()) is not None:
             self.signal(received)
 
-    def check_mounts(self, roots: dict[str, tuple[str, str]]) -> None:
+    def check_mounts(self) -> None:
         """The sandbox's mounts changed, or it is gone: then there is nothing left to watch."""
-        if not self.mounts_stand(roots):
+        if not self.mounts_stand():
             self.unwatch(self.mountinfo)
 
-    def mounts_stand(self, roots: dict[str, tuple[str, str]]) -> bool:
-        """Whether the sandbox's mounts are still the plan's; a mount that the host detached ends the session."""
+    def mounts_stand(self) -> bool:
+        """Whether the sandbox's mounts are the plan's, or could be put back; otherwise the session is ended."""
         try:
             entries = mountinfo.read(f"/proc/{self.sandbox.init}/mountinfo")
         except OSError:
             return False
-        gone = [t for t in mounts.differences(self.plan, entries, roots) if t.endswith(("not mounted", "writable"))]
-        if not entries or not gone:
+        gone = mounts.detached(self.plan, entries) if entries else []
+        if not gone or not (why := self.mending.put_back(gone)):
             return bool(entries)
-        self.say(f"the host detached a mount of the sandbox, so it was ended: {'; '.join(gone)}")
+        self.say(f"{why}. The session was ended")
         self.kill()
         return False
 

@@ -60,6 +60,7 @@ def _launch(plan: SandboxPlan, pins: dict[str, int], here: int, held: locks.Held
         start = start_bwrap(plan, pins, watch)
         # bwrap takes 5 ms from here: what only the rest of the launch needs is made ready meanwhile
         from claudebox.run import mounts
+        from claudebox.run.mending import Mending
         from claudebox.run.supervise import Supervision
         from claudebox.run.terminal import Terminal
 
@@ -78,6 +79,7 @@ def _launch(plan: SandboxPlan, pins: dict[str, int], here: int, held: locks.Held
         mounts.enter(waiting, sandbox.init, arrivals)  # 8: late mounts, compared with the plan
         supervision = Supervision(plan, sandbox, terminal, arrivals)
         supervision.record = record.add
+        supervision.put_back = Mending(plan, supervision).put_back
         mounts.verify(plan, sandbox.init, roots)
         if network:
             network.lead_out(arrivals)  # 10: only after the rules

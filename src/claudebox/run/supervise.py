@@ -9,7 +9,6 @@ import time
 from claudebox import console, mountinfo
 from claudebox.model import SandboxPlan
 from claudebox.run import mounts
-from claudebox.run.mending import Mending
 from claudebox.run.processes import Sandbox
 from claudebox.run.signals import FORWARDED, Arrivals, Received
 from claudebox.run.terminal import Terminal
@@ -36,7 +35,7 @@ class Supervision:
         self.poll = select.poll()
         self.acts: dict[int, Callable[[], None]] = {}
         self.watch(signals.descriptor, select.POLLIN, self.take_signals)
-        self.mending = Mending(plan, self)
+        self.put_back: Callable[[list[str]], str] = _detached  # mounts that are gone → why to end, or ""
         # opened before the mounts are compared with the plan: what changes from now on wakes the loop
         self.mountinfo = os.open(f"/proc/{sandbox.init}/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
         os.read(self.mountinfo, 1 << 16)
@@ -94,7 +93,7 @@ class Supervision:
         except OSError:
             return False
         gone = mounts.detached(self.plan, entries) if entries else []
-        if not gone or not (why := self.mending.put_back(gone)):
+        if not gone or not (why := self.put_back(gone)):
             return bool(entries)
         self.say(f"{why}. The session was ended")
         self.kill()
@@ -213,6 +212,10 @@ class Supervision:
     def hand_over(self) -> None:
         """Give the terminal to the sandbox's group."""
         self.terminal.hand_over(self.sandbox.guard.pid)
+
+
+def _detached(gone: list[str]) -> str:
+    return f"the host detached {', '.join(gone)}"
 
 
 def _nowhere(_: str) -> None:

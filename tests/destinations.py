@@ -173,7 +173,7 @@ def refusal(row: Destination, how: str) -> tuple[str, ...]:
         return ("EACCES",)  # administratively prohibited, from the error queue
     if not how.startswith("tcp"):
         return ("EPERM",)
-    return ("EHOSTUNREACH",) if row.family == 4 else ("ECONNREFUSED",)
+    return ("ECONNREFUSED",)
 
 
 def everything(*, inside: bool) -> list[Case]:

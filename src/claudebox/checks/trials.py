@@ -36,7 +36,7 @@ table inet claudebox_doctor {
   set four { type ipv4_addr; flags interval; elements = { 10.0.0.0/8 }; }
   set six { type ipv6_addr; flags interval; elements = { fc00::/7 }; }
   chain refuse {
-    meta nfproto 10 meta l4proto 6 reject with tcp reset
+    meta l4proto 6 reject with tcp reset
     reject with icmpx type admin-prohibited
   }
   chain output {

@@ -26,8 +26,6 @@ def prepare(interface: Interface, nft: str, rules: str) -> None:
     if os.path.isdir("/proc/sys/net/ipv6"):
         for name, value in settings:
             _setting(f"ipv6/conf/{name}", str(value))
-    # No limit on the kernel's own refusals: beyond a burst of 50 they would be lost, and connect() hang a second.
-    _setting("ipv4/icmp_ratemask", "0")
     with open("/proc/self/gid_map", encoding="ascii") as file:
         first = file.read().split()[0]
     try:

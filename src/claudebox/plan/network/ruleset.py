@@ -80,7 +80,7 @@ def _hook(name: str) -> str:
 
 def _refuse() -> list[str]:
     return [
-        f"meta nfproto ipv6 meta l4proto {TCP} reject with tcp reset  # an ICMPv6 refusal hangs connect(2) a second",
+        f"meta l4proto {TCP} reject with tcp reset  # an ICMP refusal hangs a blocking connect(2) a second",
         "reject with icmpx type admin-prohibited",
     ]
 

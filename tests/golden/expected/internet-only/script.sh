@@ -106,7 +106,7 @@ CLAUDEBOX
 #     type ipv6_addr; flags interval
 #   }
 #   chain refuse {  # at once: a client that is told goes on, one that waits for an answer hangs
-#     meta nfproto ipv6 meta l4proto 6 reject with tcp reset  # an ICMPv6 refusal hangs connect(2) a second
+#     meta l4proto 6 reject with tcp reset  # an ICMP refusal hangs a blocking connect(2) a second
 #     reject with icmpx type admin-prohibited
 #   }
 #   chain reasons {  # which row of the table it was, counted

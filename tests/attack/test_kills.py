@@ -31,8 +31,8 @@ ENDED = 5.0  # seconds for a launcher that notices by itself
 class Session:
     """A launcher as the leader of a session with a terminal of its own, in its foreground."""
 
-    def __init__(self, box: Box, tier: str) -> None:
-        self.box = box
+    def __init__(self, box: Box, tier: str, backend: str) -> None:
+        self.box, self.backend = box, backend
         self.master, theirs = os.openpty()
         self.errors = os.memfd_create("stderr")
         self.before = leak.state()
@@ -78,8 +78,8 @@ class Session:
 
 
 @contextmanager
-def session(box: Box, tier: str) -> Iterator[Session]:
-    made = Session(box, tier)
+def session(box: Box, tier: str, backend: str = "") -> Iterator[Session]:
+    made = Session(box, tier, backend)
     try:
         yield made
     finally:
@@ -162,6 +162,26 @@ def both(made: Session, moment: float) -> None:
     kill(found)
 
 
+def backend(made: Session, moment: float) -> None:
+    """What carries the packets, while it starts or soon after; it is started once more, or the launch fails."""
+    _victim(made, moment, made.backend)
+    made.began = time.monotonic()
+    made.wait_until(moment / 3)
+    made.launcher.terminate()
+
+
+def beside(made: Session, moment: float) -> None:
+    """The guard of what is beside the sandbox, the second one, and then the launcher."""
+    while made.launcher.poll() is None:
+        guards = [pid for pid in children(made.launcher.pid) if starts(pid, "while read -r pid")]
+        if len(guards) == 2:
+            made.began = time.monotonic()
+            made.wait_until(moment / 3)
+            kill(guards[1])
+            break
+    made.launcher.terminate()
+
+
 KINDS: list[Callable[[Session, float], None]] = [launcher, guard, outer, init, interrupt, hangup, terminate, both]
 
 
@@ -202,9 +222,22 @@ def after(box: Box, made: Session, where: str) -> None:
     assert (alive.stat().st_size if alive.exists() else 0) == size, f"{where}: somebody writes"
 
 
-@pytest.mark.parametrize("tier", ["offline", "full"])
-@pytest.mark.parametrize("kind", KINDS)
-def test_kills_at_random_moments(box: Box, kind: Callable[[Session, float], None], tier: str) -> None:
+CASES = [
+    *(pytest.param(kind, tier, "", id=f"{kind.__name__}-{tier}") for kind in KINDS for tier in ("offline", "full")),
+    # nothing in it dials
+    *(
+        pytest.param(kind, "internet-only", name, id=f"{kind.__name__}-{name}", marks=needs("nft", "tun", name))
+        for kind in (*KINDS, backend, beside)
+        for name in ("slirp4netns", "pasta")
+    ),
+]
+
+
+@pytest.mark.parametrize(("kind", "tier", "name"), CASES)
+def test_kills_at_random_moments(box: Box, kind: Callable[[Session, float], None], tier: str, name: str) -> None:
+    if name:
+        box.state.mkdir(mode=0o700)
+        (box.state / "config.toml").write_text(f'[network]\nbackend = "{name}"\n')
     (box.app / ".gitignore").write_text("alive\n")
     status, listing = box.git("status", "--porcelain"), sorted(os.listdir(box.app / ".git"))
     begun = leak.state()
@@ -212,7 +245,7 @@ def test_kills_at_random_moments(box: Box, kind: Callable[[Session, float], None
     whole = max(duration(box, tier) for _ in range(2))
     for number in range(ROUNDS):
         moment = chance.uniform(0, 1.2 * whole)
-        with session(box, tier) as made:
+        with session(box, tier, name) as made:
             kind(made, moment)
             after(box, made, f"{number}: {kind.__name__} after {moment * 1000:.2f} of {whole * 1000:.0f} ms")
     done = box.claudebox("run", "-n", tier, "--", "sh", "-c", "git status --porcelain")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 
 from claudebox.errors import ClaudeboxError
 from claudebox.text import printable
@@ -32,6 +33,8 @@ def options(made: Parser) -> list[str]:
 
 def parse(made: Parser, argv: list[str]) -> argparse.Namespace:
     """What was typed; an unknown option or argument names its neighbour. Raises ClaudeboxError."""
+    if _asking:
+        raise Asked(made)
     # intermixed: `-y NAME` and `NAME -y` alike, also where a name may be left out
     typed, unknown = made.parse_known_intermixed_args(argv)
     if unknown:
@@ -41,3 +44,30 @@ def parse(made: Parser, argv: list[str]) -> argparse.Namespace:
         hint = f"did you mean {near}?" if near else f"{made.prog} --help"
         raise ClaudeboxError(f"unknown option or argument: {printable(unknown[0])}", hint)
     return typed
+
+
+# --- all commands as one, for completions and the man page ---------------------------------------
+
+
+class Asked(Exception):
+    """Carries a command's parser out of it."""
+
+    def __init__(self, parser: Parser) -> None:
+        super().__init__(parser.prog)
+        self.parser = parser
+
+
+def parser_of(command: Callable[[list[str], dict[str, str]], int]) -> Parser:
+    """The parser that a command makes before it does anything: `parse` hands it out instead of reading words."""
+    global _asking
+    _asking = True
+    try:
+        command([], {})
+    except Asked as asked:
+        return asked.parser
+    finally:
+        _asking = False
+    raise TypeError(f"{command} makes no parser")
+
+
+_asking = False

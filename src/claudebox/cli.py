@@ -19,8 +19,9 @@ OTHERS: dict[str, tuple[str, str]] = {
     "stop": ("sessions", "end a session: its pid, its project, or --all"),
     "doctor": ("doctor", "can this machine do it? each check, its result, the fix"),
     "instance": ("instance", "what is kept of each project: list, show, path, remove, prune, repair, move"),
+    "completion": ("completion", "the completion script of bash, zsh or fish"),
 }
-LATER = ("network", "profile", "auth", "completion")
+LATER = ("network", "profile", "auth")
 
 
 def request(argv: list[str]) -> Request:

@@ -8,19 +8,9 @@ import sys
 from claudebox import console
 from claudebox.errors import FAILED, ClaudeboxError
 from claudebox.model import Action, Request
-from claudebox.options import COMMANDS, make_request, scan
+from claudebox.options import COMMANDS, OTHERS, make_request, scan
 from claudebox.signals import signal
 
-# The other commands: (the module of commands/, what --help says). The module, imported only when the command is
-# typed, has a function of the command's name: (the words behind it, the environment) → the exit status.
-OTHERS: dict[str, tuple[str, str]] = {
-    "use": ("use", "remember --network and --agent for this project; without arguments, show what holds"),
-    "ps": ("sessions", "the sessions that run now"),
-    "stop": ("sessions", "end a session: its pid, its project, or --all"),
-    "doctor": ("doctor", "can this machine do it? each check, its result, the fix"),
-    "instance": ("instance", "what is kept of each project: list, show, path, remove, prune, repair, move"),
-    "completion": ("completion", "the completion script of bash, zsh or fish"),
-}
 LATER = ("network", "profile", "auth")
 
 

@@ -9,7 +9,7 @@ import shtab
 
 from claudebox import arguments
 from claudebox.agents import agent_names
-from claudebox.cli import OTHERS
+from claudebox.options import OTHERS
 from claudebox.parsing import parser
 from claudebox.schema import TIERS
 

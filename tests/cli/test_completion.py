@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from box import Box
-from claudebox.cli import OTHERS
-from claudebox.options import COMMANDS, OPTIONS
+from claudebox.options import COMMANDS, OPTIONS, OTHERS
 from claudebox.whole import script, whole
 
 ROOT = Path(__file__).parents[2]

@@ -526,7 +526,8 @@ class Blocked(NamedTuple):
 class Interface(NamedTuple):
     """The one way out of the sandbox's netns. addresses: its own, with length; gateways, resolvers: IPv4 first;
     neighbours: what IPv6 neighbour discovery may ask; carries_tcp: the resolver takes TCP too; configures:
-    what is set on it by us and not by the backend; wants_way: the backend starts only where the host has a way out."""
+    what is set on it by us and not by the backend; wants_way: the backend starts only where the host has a way out;
+    keeps_resolver: it asks the resolver that the host had when it started."""
 
     device: str
     addresses: tuple[str, ...]
@@ -537,6 +538,7 @@ class Interface(NamedTuple):
     carries_tcp: bool
     configures: tuple[str, ...] = ()
     wants_way: bool = False
+    keeps_resolver: bool = False
 
 
 class NetworkPlan(NamedTuple):

@@ -15,6 +15,7 @@ import pytest
 import leak
 from capability import needs
 from networks import PYTHON, Networks, Sandbox, sandboxes
+from worldnet import RESOLVERS
 
 pytestmark = [needs("userns", "netns", "bwrap", "git"), pytest.mark.uid0]
 BACKENDS = ("slirp4netns", "pasta")
@@ -36,6 +37,8 @@ for line in sys.stdin:
             held[address].settimeout(0.5)
             held[address].sendall(b"x")
             held[address].recv(100)
+        elif what == "name":
+            socket.getaddrinfo(address, 7, socket.AF_INET)
         else:
             socket.create_connection((address, 7), 2).close()
         error = ""
@@ -65,10 +68,10 @@ class Asked:
         self.process.stdin.flush()
         return str(json.loads(self.process.stdout.readline()))
 
-    def until(self, address: str, error: str, patience: float = PATIENCE) -> None:
+    def until(self, address: str, error: str, patience: float = PATIENCE, what: str = "dial") -> None:
         """Dial until it goes so."""
         deadline = time.monotonic() + patience
-        while (found := self("dial", address)) != error:
+        while (found := self(what, address)) != error:
             assert time.monotonic() < deadline, f"{address}: {found!r}, not {error!r}"
 
     def end(self) -> str:
@@ -224,3 +227,17 @@ def test_ps_shows_what_each_rule_has_counted(networks: Networks, one: Sandbox) -
         assert counted["public", "accepted"] >= 3
         table = box.claudebox("ps", "--network").stdout
         assert "a cloud's metadata service" in table and "refused" in table and "link-local" not in table
+
+
+@pytest.mark.parametrize("one", sandboxes("internet-only", backends=BACKENDS, who=("root",)))
+def test_a_resolver_that_changes_is_followed_or_said(networks: Networks, one: Sandbox) -> None:
+    try:
+        with Asked(networks, one) as ask:
+            assert ask("name", "public4.test") == "", "the control"
+            networks.world.resolver("nameserver 192.168.77.10\n")
+            ask.until("public4.test", "", what="name")
+            said = ask.end()
+    finally:
+        networks.world.resolver(f"nameserver {RESOLVERS[4]}\n")
+    assert ("pasta keeps those it started with" in said) is (one.backend == "pasta")
+    assert ("192.168.77.10" in said) is (one.backend == "pasta")

@@ -136,6 +136,10 @@ class Network:
         supervision.watch(self.listener, select.POLLIN, lambda: self.changed(supervision))
         if self.pid:
             supervision.watch(self.pidfd, select.POLLIN, lambda: self.died(supervision))
+        if self.interface.keeps_resolver:
+            from claudebox.run.resolver import Watch
+
+            Watch(supervision, self.helper.name)
 
     def changed(self, supervision: Supervision) -> None:
         """The host's networks may have changed: refuse what it has now. If that fails, nothing leads out any longer."""

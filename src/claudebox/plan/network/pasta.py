@@ -28,6 +28,7 @@ def interface(carrier: Carrier, cidr: str, *, ipv6: bool, nameservers: tuple[str
         ipv6=ipv6,
         carries_tcp="--dns-host" in carrier.options,
         wants_way=True,
+        keeps_resolver=True,
     )
 
 

@@ -6,7 +6,7 @@ import os
 import sys
 
 from claudebox import console
-from claudebox.errors import FAILED, ClaudeboxError
+from claudebox.errors import FAILED, ClaudeboxError, limits
 from claudebox.model import Action, Request
 from claudebox.options import COMMANDS, OTHERS, make_request, scan
 from claudebox.signals import signal
@@ -83,7 +83,7 @@ def main() -> None:
         console.error(problem)
         status = problem.exit_code
     except OSError as problem:
-        console.error(ClaudeboxError(f"{problem.filename or 'system'}: {problem.strerror}", "free space, or check it"))
+        console.error(ClaudeboxError(f"{problem.filename or 'system'}: {problem.strerror}", limits(problem)))
         status = FAILED
     # console writes to descriptors, so nothing is buffered; the interpreter's own end costs a millisecond
     os._exit(status)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import stat
 
-from claudebox.errors import ClaudeboxError
+from claudebox.errors import ClaudeboxError, limits
 
 DIRECTORY = os.O_PATH | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
 ANYTHING = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -48,8 +48,14 @@ def high(descriptor: int) -> int:
 
     if descriptor >= HIGH:
         return descriptor
-    moved: int = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, HIGH)
-    os.close(descriptor)
+    try:
+        moved: int = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, HIGH)
+    except OSError as error:
+        if error.errno != 22:
+            raise
+        raise OSError(24, os.strerror(24)) from None  # EINVAL: the limit is below HIGH, so there are too many
+    finally:
+        os.close(descriptor)
     return moved
 
 
@@ -176,5 +182,5 @@ def memory_file(name: str, content: bytes) -> int:
         write_all(file, content)
         os.lseek(file, 0, os.SEEK_SET)
     except OSError as error:
-        raise ClaudeboxError(f"cannot hold {name} in memory: {error.strerror}") from None
+        raise ClaudeboxError(f"cannot hold {name} in memory: {error.strerror}", limits(error)) from None
     return file

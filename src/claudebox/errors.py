@@ -18,3 +18,12 @@ class ClaudeboxError(Exception):
         self.message = message
         self.hint = hint
         self.exit_code = exit_code
+
+
+def limits(error: OSError) -> str:
+    """What to look at when the system has no more of something."""
+    return {
+        11: "ulimit -u says how many processes there may be",
+        12: "ulimit -v and free say how much memory there is",
+        24: "ulimit -n says how many files may be open: raise it",
+    }.get(error.errno or 0, "free space, or check it")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from claudebox.errors import ClaudeboxError
+from claudebox.errors import ClaudeboxError, limits
 from claudebox.record import NamedTuple
 from claudebox.signals import signal
 
@@ -64,7 +64,7 @@ def spawn(
             **extra,  # type: ignore[arg-type]
         )
     except OSError as error:
-        raise ClaudeboxError(f"cannot start {path or argv[0]}: {error.strerror}") from None
+        raise ClaudeboxError(f"cannot start {path or argv[0]}: {error.strerror}", limits(error)) from None
 
 
 def capture(argv: Sequence[str], *, environment: Mapping[str, str], limit: int = 1 << 20) -> Finished:

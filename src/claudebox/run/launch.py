@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from claudebox import console, descriptors, process
+from claudebox.errors import ClaudeboxError
 from claudebox.leaving import Leaving
 from claudebox.model import File, SandboxPlan
 from claudebox.record import NamedTuple
@@ -85,6 +86,7 @@ def _launch(plan: SandboxPlan, pins: dict[str, int], here: int, held: locks.Held
             network.lead_out(arrivals)  # 10: only after the rules
             network.follow(supervision)
         arrivals.before_token()
+        supervision.stop_early()
         if terminal.ours():  # 11: the only lines that let the agent run
             supervision.hand_over()
         try:
@@ -125,7 +127,11 @@ class _Once:
 def prepare(plan: SandboxPlan, here: int, held: locks.Held, leaving: Leaving) -> None:
     """Make the stubs that the masks lie on; they go with the last session, or with the next launch's sweep."""
     wanted = [*plan.stubs, *points.missing(plan)]
-    record = stubs.prepare(here, wanted, held)
+    try:
+        record = stubs.prepare(here, wanted, held)
+    except ClaudeboxError:
+        stubs.leave(here, wanted, b"", held)  # by what was recorded: some may have been made
+        raise
     leaving.callback(stubs.leave, here, wanted, record, held)
 
 

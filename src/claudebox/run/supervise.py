@@ -186,6 +186,14 @@ class Supervision:
         signal.pthread_sigmask(signal.SIG_BLOCK, {number})
         return self.take_continued()
 
+    def stop_early(self) -> None:
+        """A stop that was typed before the token stops our job while the command has not begun. Raises Arrived."""
+        others = [one for one in self.signals.kept if one.number != signal.SIGTSTP]
+        if len(others) < len(self.signals.kept):
+            self.signals.kept = others
+            self.stop(signal.SIGTSTP)
+            self.signals.before_token()
+
     def take_continued(self) -> bool:
         """Whether a SIGCONT is among the signals that have arrived; it is taken away."""
         self.signals.gather()

@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,26 +89,33 @@ def claude(box: Box, model: CannedModel) -> Claude:
     return Claude(box, model)
 
 
-@contextmanager
-def terminal(box: Box, argv: Sequence[str], env: Mapping[str, str]) -> Iterator[Callable[..., str]]:
-    """A real terminal (tmux) with a program in it: `type(keys…, until=)` returns the screen once it holds that."""
+class Screen:
+    """A real terminal (tmux) of 120 by 40 with a program in it."""
 
-    def tmux(*arguments: str) -> str:
-        return box.run(["tmux", "-L", "agent", "-f", "/dev/null", *arguments], env={**env, **own}).stdout
+    def __init__(self, box: Box, env: Mapping[str, str]) -> None:
+        self.box, self.env = box, {**env, "TMUX_TMPDIR": os.fspath(box.home)}
 
-    def type_(*keys: str, until: str, timeout: float = 40) -> str:
+    def tmux(self, *arguments: str) -> str:
+        return self.box.run(["tmux", "-L", "agent", "-f", "/dev/null", *arguments], env=self.env).stdout
+
+    def __call__(self, *keys: str, until: str, timeout: float = 40) -> str:
+        """Type keys; the screen once it holds until."""
         for key in keys:
-            tmux("send-keys", key)
+            self.tmux("send-keys", key)
         deadline = time.monotonic() + timeout
-        while until not in (shown := tmux("capture-pane", "-p")):
+        while until not in (shown := self.tmux("capture-pane", "-p")):
             assert time.monotonic() < deadline, f"no {until!r} on the screen:\n{shown}"
             time.sleep(0.1)
         return shown
 
-    own = {"TMUX_TMPDIR": os.fspath(box.home)}
+
+@contextmanager
+def terminal(box: Box, argv: Sequence[str], env: Mapping[str, str]) -> Iterator[Screen]:
+    """A terminal that runs argv and then says its status: `type(keys…, until=)` returns the screen that holds that."""
+    screen = Screen(box, env)
     line = f"{shlex.join(argv)}; echo status-$?; sleep 60"
-    tmux("new-session", "-d", "-x", "120", "-y", "40", "-c", os.fspath(box.app), line)
+    screen.tmux("new-session", "-d", "-x", "120", "-y", "40", "-c", os.fspath(box.app), line)
     try:
-        yield type_
+        yield screen
     finally:
-        tmux("kill-server")
+        screen.tmux("kill-server")

@@ -157,3 +157,28 @@ def test_a_conversation_in_the_terminal(claude: Claude, unattended: bool) -> Non
         type_("/exit", until="/exit")
         type_("Enter", until="status-0")
     assert (claude.box.app / "made").read_text() == "42-seen\n"
+
+
+@needs("tmux")
+def test_resize_stop_and_continue_in_the_terminal(claude: Claude) -> None:
+    """What a person does in a long session: another size, Ctrl-Z, the shell's fg, /help, /exit."""
+    options = [str(claude.box.program), *map(os.fspath, claude.options()), "--unattended"]
+    with terminal(claude.box, ["bash", "--norc", "--noprofile"], claude.environment()) as type_:
+        type_("PS1='ho''st> '; clear", "Enter", until="host>")
+        type_(shlex.join(options), "Enter", until="bypass permissions on")
+        type_("run: stty size </dev/tty || echo no-tty", until="no-tty")
+        type_("Enter", until="● prompt 1")
+        assert "─" * 91 in type_(until="bypass permissions on")
+        type_.tmux("resize-window", "-x", "90", "-y", "30")
+        type_(until="\n" + "─" * 90 + "\n")
+        type_("C-z", until="Stopped")
+        type_("echo in-$((6*7))-the-shell", "Enter", until="in-42-the-shell")
+        type_("stty -a | grep -o ' icanon'", "Enter", until="\n icanon")
+        type_("clear", "Enter", until="host>")
+        type_("fg", "Enter", until="bypass permissions on")
+        type_("/help", until="/help")
+        type_("Enter", until="ustom")
+        type_("Escape", until="bypass permissions on")
+        type_("/exit", until="/exit")
+        type_("Enter", until="host>")
+        type_("echo status-$?", "Enter", until="status-0")

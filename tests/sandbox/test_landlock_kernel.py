@@ -100,10 +100,35 @@ def pids(process: subprocess.Popen[str]) -> tuple[int, int, int]:
     return guard, outer, agents(process)[0]
 
 
+def threads(pid: int) -> int:
+    """How many threads a process has."""
+    return len(os.listdir(f"/proc/{pid}/task"))
+
+
+def asleep(root: int) -> None:
+    """Wait until a `sleep` below root runs and has the terminal."""
+
+    def there() -> bool:
+        for pid in sleeping(root):
+            try:
+                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if fields[0] == "S" and fields[2] == fields[5]:  # proc(5): its group is the terminal's
+                return True
+        return False
+
+    assert eventually(there)
+
+
 def agents(process: subprocess.Popen[str]) -> list[int]:
     """Processes below the launcher that are `sleep`."""
+    return sleeping(process.pid)
+
+
+def sleeping(root: int) -> list[int]:
     found = []
-    for pid in leak.descendants(process.pid):
+    for pid in leak.descendants(root):
         try:
             if Path(f"/proc/{pid}/comm").read_text() == "sleep\n":
                 found.append(pid)
@@ -210,8 +235,8 @@ def test_nothing_outlives_the_launcher(kind: str, guarded: bool) -> None:
         guard, outer, agent = pids(process)
         if not guarded:
             os.kill(guard, signal.SIGKILL)
-        time.sleep(0.3)
-        assert state(outer) == state(agent) == "S", "the thread that started it stays"
+        assert reach("S", outer, agent), "the thread that started it stays"
+        assert threads(process.pid) == (2 if kind == "scoped" else 1)
         process.kill()
         assert reach(" Z", outer, agent, seconds=2)  # Z: ours to reap, as subreaper
 
@@ -255,15 +280,15 @@ os.waitpid({started}, 0)
         shell.sendline("PS1='ready> '; set -m")
         shell.expect("ready> $")
         shell.sendline("sleep 60; echo after $?")
-        time.sleep(0.3)
+        asleep(shell.pid)
         shell.sendcontrol("c")
         shell.expect("ready> $")
         shell.sendline("sleep 60")
-        time.sleep(0.3)
+        asleep(shell.pid)
         shell.sendcontrol("z")
         shell.expect("Stopped")
         shell.sendline("fg")
-        time.sleep(0.3)
+        asleep(shell.pid)
         shell.sendcontrol("c")
         shell.expect("ready> $")
         shell.sendline("kill -TERM $$; kill -HUP $$; exit")

@@ -47,7 +47,7 @@ def _make(plan: SandboxPlan, late: list[Mount]) -> None:
             case Tmpfs():
                 _attach(_tmpfs(), _point(plan, mount, directory=True))
             case Bind(inside=True):
-                _over_itself(mount)
+                _over_itself(mount, _point(plan, mount, directory=True))
             case Bind(point="file" | "directory"):
                 tree = _open_tree(_walk(mount.stage), CLONE | RECURSIVE)  # read-only as the stage is
                 _attach(tree, _walk(mount.target))
@@ -60,10 +60,10 @@ def _make(plan: SandboxPlan, late: list[Mount]) -> None:
     _clear_staging(plan)
 
 
-def _over_itself(mount: Bind) -> None:
+def _over_itself(mount: Bind, point: int) -> None:
     tree = _open_tree(_walk(mount.source), CLONE | RECURSIVE)
     _attributes(tree, READ_ONLY if mount.access == "ro" else 0)
-    _attach(tree, _walk(mount.target))
+    _attach(tree, point)
 
 
 def masking(masks: list[Bind], group: int) -> Waiting:
@@ -77,7 +77,7 @@ def masking(masks: list[Bind], group: int) -> Waiting:
         os.chdir("/")
         for mask in masks:
             try:
-                _over_itself(mask)
+                _over_itself(mask, _walk(mask.target))
             except FileNotFoundError:
                 continue
 

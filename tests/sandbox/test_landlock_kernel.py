@@ -211,7 +211,7 @@ def test_kill_0_of_the_agent_does_not_reach_the_guard(kind: str, guard_state: st
         guard, outer, _ = pids(process)
         os.kill(process.pid, signal.SIGSTOP)  # it would leave, and end the guard itself
         assert reach("Z", outer)
-        assert state(guard) == guard_state
+        assert reach(guard_state, guard)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -48,6 +48,7 @@ class World:
             [tool("unshare"), *userns, "--net", "--mount", "--fork", "--pid", "--mount-proc", "--kill-child",
              sys.executable, "-B", os.fspath(INSIDE), ",".join(map(str, families))],
             env={"PATH": SYSTEM_PATH, "LANG": "C.UTF-8"}, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            start_new_session=True,
         )  # fmt: skip
         self.answers = b""
         self._answer()

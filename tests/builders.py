@@ -123,6 +123,7 @@ def make_host(project: Project | None = None, environment: dict[str, str] | None
             env="/usr/bin/env",
             git="/usr/bin/git",
             nft="/usr/sbin/nft",
+            timeout="/usr/bin/timeout",
         ),
         environment=tuple({**ENVIRONMENT, **(environment or {})}.items()),
         path=tuple((entry, "/usr/bin" if entry == "/bin" else entry) for entry in path),
@@ -138,6 +139,7 @@ def make_host(project: Project | None = None, environment: dict[str, str] | None
         submounts=(),
         sensitive=((f"{HOME}/.ssh", "SSH keys"), (f"{HOME}/.aws", "AWS credentials")),
         hostname="lovelace",
+        login_store=f"{HOME}/.claude",
     )._replace(**changes)
     if "pins" in changes:
         return host

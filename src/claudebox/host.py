@@ -9,7 +9,7 @@ from claudebox import process
 from claudebox.agents import AgentSpec
 from claudebox.errors import ClaudeboxError
 from claudebox.layout import find_repository, read_tree
-from claudebox.locating import find_agent, find_program
+from claudebox.locating import find_agent, find_program, login_store, sibling
 from claudebox.model import Host, Kernel, Note, Profile, Project, System, Tools, Uplink, User
 from claudebox.pinning import check_links, pin
 from claudebox.probes import remembered
@@ -94,6 +94,8 @@ def survey(
     untrusted = (*roots, project.root, *written)
     path = environment.get("PATH", "") or process.SYSTEM_PATH
     tools, shadowed = survey_tools(path, untrusted, ours, keep=keep)
+    store = login_store(spec, user, environment, ours)
+    tools = tools._replace(timeout=sibling(tools.env, "timeout")) if store else tools
     started = git_settings_started(tools, user)
     uplink, nft, skipped = survey_uplink(profile, path, untrusted, ours, keep=keep)
     agent = find_agent(spec, user.home, path, untrusted)
@@ -139,6 +141,7 @@ def survey(
         notes=(*shadowed, *skipped),
         uplink=uplink,
         settings=settings,
+        login_store=store,
     )
 
 

@@ -6,8 +6,12 @@ import os
 
 from claudebox.agents import AgentSpec
 from claudebox.errors import ClaudeboxError
-from claudebox.model import AgentInstall, Note
+from claudebox.model import AgentInstall, Note, User
 from claudebox.process import SYSTEM_PATH
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def find_program(name: str, path: str, untrusted: tuple[str, ...], notes: list[Note]) -> str:
@@ -28,6 +32,26 @@ def writable(path: str, untrusted: tuple[str, ...]) -> bool:
     """Whether path lies in what some sandbox can write, directly or through a link on the way."""
     real = os.path.realpath(os.path.dirname(path))
     return any(p == root or p.startswith(root + "/") for root in untrusted for p in (path, real))
+
+
+def sibling(program: str, name: str) -> str:
+    """The path of a program that lies beside another one, links followed; "" when there is none."""
+    path = f"{os.path.dirname(os.path.realpath(program))}/{name}"
+    return path if os.access(path, os.X_OK) else ""
+
+
+def login_store(spec: AgentSpec, user: User, environment: Mapping[str, str], ours: str) -> str:
+    """The host's directory that holds the agent's login, canonical, whether it exists or not; "" for an agent whose
+    login is not brokered. ours: claudebox's directory. Raises ClaudeboxError for one that a sandbox has."""
+    if spec.login_way != "broker":
+        return ""
+    written = environment.get(spec.config_variable, "") or f"{user.home}/{spec.config_dir}"
+    if not written.startswith("/"):
+        raise ClaudeboxError(f"{spec.config_variable} is not an absolute path", f"unset {spec.config_variable}")
+    store = os.path.realpath(written)
+    if store == ours or store.startswith(ours + "/"):
+        raise ClaudeboxError(f"{spec.config_variable} leads into {ours}", f"unset {spec.config_variable}")
+    return store
 
 
 def find_agent(spec: AgentSpec, home: str, path: str, untrusted: tuple[str, ...]) -> AgentInstall | None:

@@ -185,6 +185,7 @@ class Tools(NamedTuple):
     env: str
     git: str = ""
     nft: str = ""  # looked for only where the tier has rules
+    timeout: str = ""  # of coreutils; "" without one
 
 
 class System(NamedTuple):
@@ -352,6 +353,7 @@ class Host(NamedTuple):
     notes: tuple[Note, ...] = ()
     uplink: Uplink | None = None  # None where the tier asks for none
     settings: UserSettings = UserSettings()
+    login_store: str = ""  # the host's directory with the agent's login, canonical; "" where none is brokered
 
 
 # --- what was decided --------------------------------------------------------------------------
@@ -560,6 +562,24 @@ class NetworkPlan(NamedTuple):
     own: tuple[Prefix, ...] = ()
 
 
+class Login(NamedTuple):
+    """The agent's login as the sandbox gets it: an access token in a file of its own, kept fresh by a broker.
+
+    store: the host's directory, which alone holds the refresh token; file: below $HOME in the sandbox, and in
+    store by its name; lock: the directory beside it; refresher: what has the host's client refresh, () where
+    there is none, with `<empty>` and `<config>` for empty directories of ours; needed: the command is the agent
+    and has no other login, so a missing one is said and an expired one waited for.
+    """
+
+    store: str
+    file: str
+    lock: str
+    refresher: tuple[str, ...]
+    environment: tuple[Variable, ...]  # the refresher's
+    needed: bool
+    why: Why
+
+
 class Helper(NamedTuple):
     """A host process that lives exactly as long as the sandbox.
 
@@ -607,3 +627,4 @@ class SandboxPlan(NamedTuple):
     notes: tuple[Note, ...]
     repository: str = ""  # the common git directory, "" without one
     settings: tuple[SettingsFile | SettingsTree, ...] = ()
+    login: Login | None = None

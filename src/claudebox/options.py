@@ -59,7 +59,7 @@ OPTIONS = (
     Option(("-y", "--yes"), "yes", "flag"),
     Option(("--review",), "review", "value", "", "", ("changed", "always")),
     Option(("--force",), "force", "flag", "", "join although another session works in this very tree"),
-    Option(("--no-auth",), "no_auth", "flag"),
+    Option(("--no-auth",), "no_auth", "flag", "", "no login in the sandbox"),
     Option(("-v", "--verbose"), "verbose", "flag"),
 )
 

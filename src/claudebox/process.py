@@ -43,16 +43,18 @@ def spawn(
     group: int | None = None,
     default_signals: Sequence[int] = (),
     path: str = "",
+    session: bool = False,
 ) -> int:
     """Start a program and return its pid, which the caller reaps.
 
     descriptors: child's number → our descriptor; a descriptor of ours that is not named there stays
-    ours (all are close-on-exec). group: the process group to join, 0 for one of its own.
+    ours (all are close-on-exec). group: the process group to join, 0 for one of its own; session: whether it
+    leads a session of its own, which our terminal's signals do not reach.
     Raises ClaudeboxError when the program cannot be started.
     """
     # dup2 onto itself takes close-on-exec off (posix_spawn_file_actions_adddup2, POSIX.1-2017 and glibc ≥ 2.29)
     actions = [(os.POSIX_SPAWN_DUP2, ours, child) for child, ours in (descriptors or {}).items()]
-    extra = {} if group is None else {"setpgroup": group}
+    extra = ({} if group is None else {"setpgroup": group}) | ({"setsid": True} if session else {})
     try:
         return os.posix_spawn(
             path or argv[0],

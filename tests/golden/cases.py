@@ -127,8 +127,18 @@ def hostile() -> SandboxPlan:
     return make_plan(make_host(make_project(root)), request=request)
 
 
+def keys() -> SandboxPlan:
+    """Logins in the environment, and a proxy with a password."""
+    given = {"ANTHROPIC_API_KEY": "s3cr3t", "CLAUDE_CODE_USE_BEDROCK": "1", "AWS_ACCESS_KEY_ID": "s3cr3t"}
+    proxy = {"HTTPS_PROXY": "http://ada:s3cr3t@proxy:3128", "CLAUDE_CODE_USE_VERTEX": "0", "CLOUD_ML_REGION": "s3cr3t"}
+    return make_plan(make_host(environment=given | proxy))
+
+
 CASES: dict[str, Callable[[], SandboxPlan]] = {
     "no-git": make_plan,
+    "keys": keys,
+    "no-auth": lambda: make_plan(make_host(environment={"ANTHROPIC_API_KEY": "k3y"}), None, make_request(no_auth=True)),
+    "login-in-project": lambda: make_plan(make_host(make_project(CODE), login_store=f"{CODE}/.claude")),
     "main-tree": lambda: git_project("/srv/app"),
     "main-tree-in-home": lambda: git_project(CODE),
     "linked-worktrees": lambda: git_project("/srv/app", worktrees=("fix", "topic"), worktree_config=True),

@@ -53,7 +53,7 @@ def host(box: Box) -> Path:
     put(directory / "CLAUDE.md", "be kind\n")
     put(directory / "commands" / "x.md", "a command\n")
     put(directory / "plugins" / "a" / "b.json", "{}\n")
-    put(directory / ".credentials.json", '{"claudeAiOauth": {"refreshToken": "of-the-host"}}')
+    put(directory / ".credentials.json", '{"mcpOAuth": {"refreshToken": "of-the-host"}}')
     (directory / "plugins" / "link").symlink_to("/etc/passwd")
     return directory
 
@@ -306,6 +306,8 @@ def test_a_dry_run_shows_all_of_it_and_writes_nothing(box: Box, host: Path) -> N
 
 @pytest.mark.newest
 def test_an_unchanged_launch_reads_no_settings(box: Box, host: Path) -> None:
+    (host / ".credentials.json").unlink()  # without a login in it it would be read
+
     def imported() -> set[str]:
         done = box.claudebox("run", "-n", "offline", "--", "true", env={"PYTHONPROFILEIMPORTTIME": "1"})
         assert done.status == 0, done.stderr

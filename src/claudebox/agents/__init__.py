@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 Pairs = tuple[tuple[str, str], ...]
+WAYS = ("broker", "variables")
 
 
 class AgentSpec(NamedTuple):
@@ -35,6 +36,13 @@ class AgentSpec(NamedTuple):
     state: tuple[str, ...] = ()  # what else it keeps below $HOME
     credentials: tuple[str, ...] = ()  # files below $HOME
     credential_variables: tuple[str, ...] = ()
+    credential_groups: tuple[tuple[str, tuple[str, ...]], ...] = ()  # switch → those that are a login beside it
+    login_way: str = "variables"  # of WAYS: how a sandbox gets the user's login
+    login_lock: str = ""  # way "broker": the directory, beside the file, that a client takes to refresh
+    login_store_variable: str = ""  # the variable that moves credentials alone
+    login_refresh: tuple[str, ...] = ()  # the client's arguments that refresh its login and wait for it
+    login_command: tuple[str, ...] = ()  # those that log in
+    login_pass: tuple[str, ...] = ()  # variables of the host that both need
     env_pass: tuple[str, ...] = ()
     env_set: Pairs = ()
     env_never: tuple[str, ...] = ()  # names and prefixes (`CLAUDE_CODE_*`) that no pattern lets pass

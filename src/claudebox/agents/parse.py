@@ -7,7 +7,7 @@ import re
 import tomllib
 from typing import Any
 
-from claudebox.agents import AgentSpec, Pairs
+from claudebox.agents import WAYS, AgentSpec, Pairs
 from claudebox.errors import ClaudeboxError
 from claudebox.nearest import nearest
 
@@ -30,6 +30,13 @@ KEYS = {
     "state.directories": ("state", "relatives"),
     "credentials.files": ("credentials", "relatives"),
     "credentials.variables": ("credential_variables", "variables"),
+    "credentials.groups": ("credential_groups", "groups"),
+    "credentials.way": ("login_way", "way"),
+    "credentials.lock": ("login_lock", "name"),
+    "credentials.store_variable": ("login_store_variable", "variable"),
+    "credentials.refresh": ("login_refresh", "texts"),
+    "credentials.login": ("login_command", "texts"),
+    "credentials.pass": ("login_pass", "variables"),
     "environment.pass": ("env_pass", "patterns"),
     "environment.set": ("env_set", "assignments"),
     "environment.never": ("env_never", "patterns"),
@@ -48,6 +55,8 @@ KEYS = {
 }
 TABLES = tuple(dict.fromkeys(key.partition(".")[0] for key in KEYS if "." in key))
 REQUIRED = ("title", "program.executables")
+BROKER = ("state.config_dir", "state.config_variable", "credentials.files", "credentials.lock",
+          "credentials.store_variable", "credentials.refresh", "credentials.login")  # fmt: skip
 
 
 def read_over(name: str, built_in: str, own: str) -> AgentSpec:
@@ -76,7 +85,8 @@ def parse(data: dict[str, Any], where: str) -> AgentSpec:
             hints.append(suggestion(key, (*KEYS, *TABLES), ""))
             reader.wrong.append(f'unknown key "{key}"')
     fields.setdefault("name", os.path.basename(where).removesuffix(".toml"))
-    missing = [key for key in REQUIRED if KEYS[key][0] not in fields]
+    required = REQUIRED + (BROKER if fields.get("login_way") == "broker" else ())
+    missing = [key for key in required if KEYS[key][0] not in fields]
     reader.wrong += [f'"{key}" is missing' for key in missing]
     if reader.wrong:
         hint = "; ".join(filter(None, hints)) or "every key is explained in the built-in agents/claude.toml"
@@ -170,6 +180,18 @@ class _Reader:
     def relatives(self, key: str, value: Any) -> tuple[str, ...]:
         good = isinstance(value, list) and all(_inside(item) for item in value)
         return tuple(value) if self._must(key, good, "a list of relative paths, without ..") else ()
+
+    def name(self, key: str, value: Any) -> str:
+        return value if self._must(key, _inside(value) and "/" not in value, "a name of a file") else ""
+
+    def way(self, key: str, value: Any) -> str:
+        return value if self._must(key, value in WAYS, f"one of {', '.join(WAYS)}") else "variables"
+
+    def groups(self, key: str, value: Any) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        good = isinstance(value, dict) and all(VARIABLE.fullmatch(name) for name in value)
+        if not self._must(key, good, "a table of variables with lists"):
+            return ()
+        return tuple((name, self._each(key, names, VARIABLE, "names of variables")) for name, names in value.items())
 
     def variable(self, key: str, value: Any) -> str:
         good = isinstance(value, str) and VARIABLE.fullmatch(value) is not None

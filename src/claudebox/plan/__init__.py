@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from claudebox.agents import AgentSpec
 from claudebox.model import Bind, Host, Instance, Mount, Note, Profile, Request, SandboxPlan
-from claudebox.plan import agent, environment, filesystem, git, isolation, network, settings
+from claudebox.plan import agent, environment, filesystem, git, isolation, login, network, settings
 
 
 def build_plan(request: Request, profile: Profile, host: Host, spec: AgentSpec, instance: Instance) -> SandboxPlan:
@@ -27,6 +27,7 @@ def build_plan(request: Request, profile: Profile, host: Host, spec: AgentSpec, 
     mounts += environment.agent_name(spec, host.agent.command) if host.agent else []
     mounts += settings.mounts(profile, host, spec)
     mounts += filesystem.requested(profile, host)
+    mounts += login.masks(request, host, spec)
     tier = profile.tier.value
     made = filesystem.ordered(mounts, host.submounts)
     return SandboxPlan(
@@ -40,7 +41,7 @@ def build_plan(request: Request, profile: Profile, host: Host, spec: AgentSpec, 
         stages=filesystem.stages(made),
         stubs=tuple(git.stubs(host, profile.git_config)),
         home_files=tuple(agent.home_files(host, spec)),
-        environment=environment.build(profile, host, spec, mounts),
+        environment=environment.build(profile, host, spec, mounts, no_auth=request.no_auth),
         isolation=isolation.build(profile, host, tier),
         limits=profile.limits,
         network=net,
@@ -49,6 +50,7 @@ def build_plan(request: Request, profile: Profile, host: Host, spec: AgentSpec, 
         agent=spec.name,
         unattended=profile.unattended.value,
         tools=host.tools,
+        login=login.build(request, host, spec),
         notes=(
             *host.notes,
             *host.project.notes,
@@ -57,6 +59,7 @@ def build_plan(request: Request, profile: Profile, host: Host, spec: AgentSpec, 
             *isolation.notes(profile, host, tier),
             *agent.notes(profile, host, spec),
             *settings.notes(profile, host, spec),
+            *login.notes(host),
             *environment.hidden(host, mounts),
         ),
         settings=tuple(settings.copies(profile, host, spec)),

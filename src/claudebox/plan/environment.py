@@ -5,6 +5,7 @@ from __future__ import annotations
 from claudebox.agents import AgentSpec
 from claudebox.errors import ClaudeboxError
 from claudebox.model import Bind, Host, Mount, Note, Profile, Setting, Symlink, Variable, Why
+from claudebox.plan import login
 from claudebox.plan.filesystem import below
 
 BIN = "/run/claudebox/bin"  # where the agent is found by its name
@@ -22,8 +23,11 @@ NEVER = (
 SHELL_OWN = ("PWD", "OLDPWD", "SHLVL", "_")
 
 
-def build(profile: Profile, host: Host, spec: AgentSpec, mounts: list[Mount]) -> tuple[Variable, ...]:
-    """Every variable that the sandbox gets, by name; of the host only what the lists above or the user name."""
+def build(
+    profile: Profile, host: Host, spec: AgentSpec, mounts: list[Mount], *, no_auth: bool = False
+) -> tuple[Variable, ...]:
+    """Every variable that the sandbox gets, by name; of the host only what the lists above, the agent's data or
+    the user name. no_auth: without those that are a login of the agent's, but for what the user names."""
     variables: dict[str, Variable] = {}
     theirs = dict(host.environment)
 
@@ -43,6 +47,8 @@ def build(profile: Profile, host: Host, spec: AgentSpec, mounts: list[Mount]) ->
     for name in theirs:
         if matches(name, spec.env_pass):
             put(name, theirs[name], Why(f"for {spec.title}"), secret=True)
+    for name, value in () if no_auth else login.variables(theirs, spec).items():
+        put(name, value, Why(f"a login of {spec.title}"), secret=True)
     if profile.unattended.value:
         extra = (*spec.unattended_environment, *(spec.unattended_environment_root if user.uid == 0 else ()))
         for name, value in extra:

@@ -7,6 +7,13 @@ from claudebox.render import network
 from claudebox.text import printable
 
 
+def login(plan: SandboxPlan) -> str:
+    """Which login the sandbox gets, in a line."""
+    if plan.login is None:
+        return "none but what the environment below has"
+    return f"{printable(plan.login.why.reason)} ({plan.login.why.origin})"
+
+
 def text(plan: SandboxPlan) -> str:
     """The whole plan in lines: tier, mounts, variables (secrets masked), notes."""
     lines = [
@@ -15,6 +22,7 @@ def text(plan: SandboxPlan) -> str:
         f"command    {printable(' '.join(plan.command))}",
         f"instance   {plan.instance.id}",
         *network.lines(plan.network),
+        f"login      {login(plan)}",
         f"isolation  {', '.join(plan.isolation.namespaces)} namespaces; seccomp; no capability",
         "",
         "mounts (those marked late are made through descriptors, after bwrap is up)",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from claudebox.model import Bind, Mount, Proc, SandboxPlan, SettingsFile, SettingsTree, Symlink, Tmpfs, is_late
+from claudebox.model import Bind, Login, Mount, Proc, SandboxPlan, SettingsFile, SettingsTree, Symlink, Tmpfs, is_late
 from claudebox.render import bwrap, network
 
 SCHEMA_VERSION = 1
@@ -31,6 +31,7 @@ def as_json(plan: SandboxPlan) -> str:
             for v in plan.environment
         ],
         "network": network.values(plan.network),
+        "login": None if plan.login is None else login(plan.login),
         "packages": plan.packages,
         "isolation": {
             "namespaces": isolation.namespaces,
@@ -72,6 +73,18 @@ def mount(value: Mount) -> dict[str, Any]:
         "reason": value.why.reason,
         "origin": str(value.why.origin),
         "sensitive": (bind.sensitive or None) if bind else None,
+    }
+
+
+def login(value: Login) -> dict[str, Any]:
+    """The login of the schema. The refresher's values that are the host's own are left out."""
+    return {
+        "store": value.store,
+        "file": value.file,
+        "reason": value.why.reason,
+        "origin": str(value.why.origin),
+        "refresher": value.refresher,
+        "environment": [{"name": v.name, "value": None if v.secret else v.value} for v in value.environment],
     }
 
 

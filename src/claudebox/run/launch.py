@@ -17,6 +17,7 @@ from claudebox.signals import signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from claudebox.run.login import Broker
     from claudebox.run.network import Network
 
 GATE, READY, OPTIONS, STATUS = 3, 4, 5, 6  # the gate's shell takes one-digit descriptors only
@@ -69,6 +70,7 @@ def _launch(plan: SandboxPlan, pins: dict[str, int], here: int, held: locks.Held
         arrivals, terminal, roots = signals.Arrivals(), Terminal(), mounts.roots_of(plan, pins)
         arrivals.check = lambda: still_there(start.outer, watch)
         network = prepare_network(plan, ended, leaving)
+        broker = serve(plan, here, home, leaving)  # 7
         sandbox = wait_ready(start, watch, arrivals)  # 6: the gate holds it
         ended.init_fd = sandbox.init_fd
         with locks.Brief(held.brief):
@@ -85,6 +87,9 @@ def _launch(plan: SandboxPlan, pins: dict[str, int], here: int, held: locks.Held
         if network:
             network.lead_out(arrivals)  # 10: only after the rules
             network.follow(supervision)
+        if broker:
+            broker.wait(arrivals)
+            broker.attach(supervision)
         arrivals.before_token()
         supervision.stop_early()
         if terminal.ours():  # 11: the only lines that let the agent run
@@ -95,6 +100,8 @@ def _launch(plan: SandboxPlan, pins: dict[str, int], here: int, held: locks.Held
             pass  # it was killed meanwhile: its status says so
         status = supervision.run()  # 12
         ended.now()  # all of it is gone before anything is put back
+        if broker:
+            broker.finish()
         supervision.release()
         return Ending(status=status, interrupt=supervision.interrupt())
 
@@ -109,6 +116,17 @@ def prepare_network(plan: SandboxPlan, ended: _Once, leaving: Leaving) -> Networ
     leaving.callback(network.leave)
     leaving.callback(ended.now)
     return network
+
+
+def serve(plan: SandboxPlan, here: int, home: int, leaving: Leaving) -> Broker | None:
+    """Give the sandbox the host's login, if the plan says so, and keep it fresh as long as it runs."""
+    if plan.login is None:
+        return None
+    from claudebox.run.login import Broker
+
+    broker = Broker(plan.login, os.path.dirname(os.path.dirname(plan.instance.directory)), here, home)
+    leaving.callback(broker.close)
+    return broker
 
 
 class _Once:

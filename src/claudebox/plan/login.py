@@ -1,0 +1,91 @@
+"""Which login the sandbox gets, and how the host's client is asked to refresh it."""
+
+from __future__ import annotations
+
+from claudebox.agents import AgentSpec
+from claudebox.model import Bind, Host, Login, Mount, Note, Request, Variable, Why
+from claudebox.plan.filesystem import below, placed
+
+# Of the refresher: no directory of the user's PATH, which a project may have put there.
+PATH = "/run/current-system/sw/bin:/usr/local/bin:/usr/bin:/bin"
+PATIENCE = 60  # seconds, then a refresher is killed: before that its answer may not be saved yet
+
+
+def build(request: Request, host: Host, spec: AgentSpec) -> Login | None:
+    """The broker's part of the plan; None for an agent without a broker, and with --no-auth."""
+    if request.no_auth or not host.login_store:
+        return None
+    reason = (
+        f"{spec.title}'s access token, kept fresh from {shown(host.login_store, host)}; its refresh token stays there"
+    )
+    return Login(
+        store=host.login_store,
+        file=spec.credentials[0],
+        lock=spec.login_lock,
+        refresher=refresher(host, spec),
+        environment=environment(host, spec),
+        needed=request.action == "agent" and not variables(dict(host.environment), spec),
+        why=Why(reason),
+    )
+
+
+def refresher(host: Host, spec: AgentSpec) -> tuple[str, ...]:
+    """The words that have the user's own client refresh its login, on the host."""
+    if host.agent is None:
+        return ()
+    bounded = (host.tools.timeout, "-s", "KILL", str(PATIENCE)) if host.tools.timeout else ()
+    return (host.tools.env, "-C", "<empty>", *bounded, *host.agent.command, *spec.login_refresh)
+
+
+def environment(host: Host, spec: AgentSpec) -> tuple[Variable, ...]:
+    """The refresher's environment: of the host's its proxies and certificates alone."""
+    theirs = dict(host.environment)
+    own = {
+        "HOME": host.user.home,
+        "PATH": PATH,
+        spec.config_variable: "<config>",
+        spec.login_store_variable: host.login_store,
+    }
+    made = [
+        Variable(name=name, value=value, secret=False, why=Why("the refresher's own")) for name, value in own.items()
+    ]
+    passed = Why("the host's proxies and certificates")
+    made += [Variable(name=n, value=theirs[n], secret=True, why=passed) for n in spec.login_pass if n in theirs]
+    return tuple(made)
+
+
+def variables(theirs: dict[str, str], spec: AgentSpec) -> dict[str, str]:
+    """The host's variables that are a login of the agent's: name → value."""
+    names = [*spec.credential_variables]
+    for switch, group in spec.credential_groups:
+        if theirs.get(switch, "").lower() in ("1", "true", "yes", "on"):
+            names += [switch, *group]
+    return {name: theirs[name] for name in names if theirs.get(name)}
+
+
+def masks(request: Request, host: Host, spec: AgentSpec) -> list[Mount]:
+    """With --no-auth: nothing where the home keeps a login."""
+    if not request.no_auth:
+        return []
+    made: list[Mount] = []
+    for file in spec.credentials:
+        why = Why("no login in this sandbox (--no-auth)")
+        made += placed(Bind(source="/dev/null", target=f"{host.user.home}/{file}", access="ro", why=why), host)
+    return made
+
+
+def notes(host: Host) -> list[Note]:
+    """What is worth a word: the sandbox sees the very directory that it should not."""
+    store, root = host.login_store, host.project.root
+    if store and (below(store, root) or below(root, store)):
+        text = (
+            f"the project and {shown(store, host)}, which holds your login, overlap: the sandbox can read and change it"
+        )
+        return [Note("danger", text)]
+    return []
+
+
+def shown(path: str, host: Host) -> str:
+    """A path of the host from ~, where it lies there."""
+    home = host.user.home
+    return "~" + path[len(home) :] if path.startswith(home + "/") else path

@@ -9,12 +9,14 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import leak
 from capability import needs
 from networks import PYTHON, Networks, Sandbox, sandboxes
+from world import World
 from worldnet import RESOLVERS
 
 pytestmark = [needs("userns", "netns", "bwrap", "git"), pytest.mark.uid0]
@@ -53,8 +55,8 @@ for line in sys.stdin:
 class Asked:
     """A program in a sandbox that dials what it is told."""
 
-    def __init__(self, networks: Networks, one: Sandbox) -> None:
-        self.process = networks.start(one, PYTHON, "-c", ASKED, stdin=subprocess.PIPE, text=True)
+    def __init__(self, networks: Networks, one: Sandbox, **more: Any) -> None:
+        self.process = networks.start(one, PYTHON, "-c", ASKED, stdin=subprocess.PIPE, text=True, **more)
 
     def __enter__(self) -> Asked:
         assert self.process.stdout is not None
@@ -241,3 +243,45 @@ def test_a_resolver_that_changes_is_followed_or_said(networks: Networks, one: Sa
         networks.world.resolver(f"nameserver {RESOLVERS[4]}\n")
     assert ("pasta keeps those it started with" in said) is (one.backend == "pasta")
     assert ("192.168.77.10" in said) is (one.backend == "pasta")
+
+
+@EACH
+@pytest.mark.usefixtures("route")
+def test_rules_that_cannot_follow_end_the_network(networks: Networks, one: Sandbox) -> None:
+    """What cannot be refused has no way out."""
+    box = networks.box(one)
+    fake = box.home / "bin" / "nft"
+    fake.parent.mkdir(exist_ok=True)
+    fake.write_text('#!/bin/sh\n[ -e "$0.fails" ] && { echo broken >&2; exit 1; }\nexec /usr/sbin/nft "$@"\n')
+    fake.chmod(0o755)
+    failing = Path(f"{fake}.fails")
+    try:
+        with Asked(networks, one, env={"PATH": f"{fake.parent}:/usr/bin:/bin"}) as ask:
+            assert ask("dial", PUBLIC) == "", "the control"
+            failing.touch()
+            networks.world.ip(f"route add {ANOTHER}/32 via 192.168.77.10\n")
+            ask.until(PUBLIC, "Network is unreachable")
+            said = ask.end()
+        assert "could not follow" in said and "broken" in said and "has no network from now on" in said
+    finally:
+        failing.unlink(missing_ok=True)
+        fake.unlink()
+
+
+@pytest.mark.parametrize("one", sandboxes("internet-only", backends=BACKENDS, who=("root",)))
+@pytest.mark.parametrize("family", [4, 6])
+def test_a_host_with_one_family(networks: Networks, one: Sandbox, family: int) -> None:
+    with World([family]) as world, leak.checked():
+        box = world.box(networks.box(one), one.who)
+        probes = [
+            {"id": "4", "how": "tcp", "to": PUBLIC}, {"id": "6", "how": "tcp", "to": "2001:db8:1:2::3"},
+            {"id": "lan 4", "how": "tcp", "to": "192.168.77.10"}, {"id": "lan 6", "how": "tcp", "to": "fd77::10"},
+        ]  # fmt: skip
+        done = box.claudebox(
+            "run", "-n", "internet-only", "--", PYTHON, "-I", "probe.py", "-", input=json.dumps(probes), timeout=60
+        )
+    assert done.status == 0, done.stderr
+    found = {line["id"]: line["error"] for line in map(json.loads, done.stdout.splitlines())}
+    other = "6" if family == 4 else "4"
+    assert found[str(family)] == "" and found[f"lan {family}"] in ("EHOSTUNREACH", "ECONNREFUSED")
+    assert found[other] == "ENETUNREACH" and found[f"lan {other}"] in ("ENETUNREACH", "EHOSTUNREACH", "ECONNREFUSED")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from builders import make_host, make_plan, make_profile, make_uplink
 from claudebox import address, typed
 from claudebox.errors import ClaudeboxError
-from claudebox.model import Carrier, HostAddress, Layer, NetworkPlan, Origin, Prefix, Route, Setting, Uplink
+from claudebox.model import Carrier, File, HostAddress, Layer, NetworkPlan, Origin, Prefix, Route, Setting, Uplink
 from claudebox.plan.network.addresses import NO_EXCEPTION, OWN, REFUSED, has_way, known, own_networks
 from claudebox.render.network import picture
 
@@ -314,6 +314,21 @@ def test_resolvers_of_the_families_that_the_host_has(nameservers: tuple[str, ...
     if six:
         uplink = uplink._replace(routes=(*uplink.routes, route("::/0", via="fe80::1")))
     assert planned(uplink=uplink).resolver == resolvers
+
+
+@pytest.mark.parametrize(
+    ("nameservers", "resolvers"),
+    [(("2001:db8::1",), "fd00::3"), (("127.0.0.53",), "none"), (("fe80::1%eth0",), "none")],
+)
+def test_pasta_on_a_host_with_ipv6_alone(nameservers: tuple[str, ...], resolvers: str) -> None:
+    carrier = Carrier(name="pasta", program="/usr/bin/pasta", version=(0,), options=())
+    uplink = make_uplink(carriers=(carrier,), routes=(route("::/0", via="fe80::1"),), nameservers=nameservers)
+    plan = make_plan(make_host(uplink=uplink), make_profile(tier="internet-only"))
+    assert plan.network.interface and plan.network.interface.addresses == ("fd00::64/64",)
+    assert plan.network.resolver == resolvers
+    assert "--ipv6-only" in plan.helpers[0].argv and "--netmask" not in plan.helpers[0].argv
+    assert any("by IPv6 alone" in note.text for note in plan.notes) is (resolvers == "none")
+    assert [m for m in plan.mounts if isinstance(m, File) and m.target == "/etc/resolv.conf"]
 
 
 # --- what stops the tier ---------------------------------------------------------------------------

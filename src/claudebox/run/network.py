@@ -52,7 +52,7 @@ class Network:
     def look(self) -> tuple[tuple[Prefix, ...], bool]:
         """The host's networks at this moment, and whether it has a way out for the sandbox. Raises OSError."""
         routes = netlink.routes()
-        versions = (4, 6) if self.interface.ipv6 else (4,)
+        versions = {6 if ":" in gateway else 4 for gateway in self.interface.gateways}
         return own_networks(netlink.addresses(), routes), any(has_way(version, routes) for version in versions)
 
     # --- the start -------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from claudebox.model import (
 )
 
 NO_RESOLVER = "# claudebox: this sandbox has no network (tier offline), so there is no resolver\n"
+UNREACHED_RESOLVER = "# claudebox: the backend cannot ask this machine's resolver, so there is none\n"
 CHOICES = "choose -n internet-only, -n offline or -n full"
 INSTEAD = "or choose -n offline"
 OLDEST_SLIRP = (0, 4, 0)
@@ -54,11 +55,11 @@ def _internet_only(
     exceptions = allow.allowed(profile, uplink)
     own = addresses.own_networks(uplink.addresses, uplink.routes)
     cidr = addresses.choose_cidr([prefix for one in exceptions for prefix in one.prefixes])
-    way, helper = _attached(carrier, cidr, host, uplink, ipv6=addresses.has_way(6, uplink.routes))
+    way, helper = _attached(carrier, cidr, host, uplink)
     plan = NetworkPlan(
         tier="internet-only",
         backend=carrier.name,
-        resolver=", ".join(way.resolvers),
+        resolver=", ".join(way.resolvers) or "none",
         why=why,
         ruleset=ruleset.ruleset(way, exceptions, own),
         blocked=ruleset.blocked(own),
@@ -90,12 +91,16 @@ def _carrier(profile: Profile, host: Host, uplink: Uplink) -> Carrier:
     return found[0]
 
 
-def _attached(carrier: Carrier, cidr: str, host: Host, uplink: Uplink, *, ipv6: bool) -> tuple[Interface, Helper]:
+def _attached(carrier: Carrier, cidr: str, host: Host, uplink: Uplink) -> tuple[Interface, Helper]:
     """The sandbox's end of the backend, and the backend's process."""
+    from claudebox.plan.network.addresses import has_way
+
+    ipv6 = has_way(6, uplink.routes)
     if carrier.name == "pasta":
         from claudebox.plan.network import pasta
 
-        way = pasta.interface(carrier, cidr, ipv6=ipv6, nameservers=uplink.nameservers)
+        ipv4 = has_way(4, uplink.routes) or not ipv6
+        way = pasta.interface(carrier, cidr, ipv4=ipv4, ipv6=ipv6, nameservers=uplink.nameservers)
         return way, pasta.helper(carrier, way, root=uplink.root)
     from claudebox.plan.network import slirp4netns
 
@@ -115,13 +120,16 @@ def _notes(uplink: Uplink, way: Interface) -> list[Note]:
         found.append(Note("info", "this machine has no IPv6 to the internet, so the sandbox has none"))
     if not uplink.nameservers:
         found.append(Note("info", "this machine has no resolver now, so no name can be looked up inside"))
+    elif not way.resolvers:
+        text = "pasta cannot ask this machine's resolver by IPv6 alone, so no name can be looked up inside"
+        found.append(Note("weakening", text))
     return found
 
 
 def resolver_text(network: NetworkPlan) -> str:
     """The made resolv.conf; "" where the host's own is bound instead."""
     if network.interface is not None:
-        return "".join(f"nameserver {resolver}\n" for resolver in network.interface.resolvers)
+        return "".join(f"nameserver {one}\n" for one in network.interface.resolvers) or UNREACHED_RESOLVER
     return "" if network.tier == "full" and network.resolver != "none" else NO_RESOLVER
 
 

@@ -8,22 +8,25 @@ from claudebox.plan.network.addresses import known
 
 NAME = "pasta"
 DEVICE = "tap0"
-GATEWAY6, RESOLVER6 = "fe80::2", "fd00::3"
+OWN6, GATEWAY6, RESOLVER6 = "fd00::64", "fe80::2", "fd00::3"
 SOLICITED = ("ff02::1:ff00:2", "ff02::1:ff00:3")
 MTU = 9000  # at 65520 what the sandbox sends stalls
 
 
-def interface(carrier: Carrier, cidr: str, *, ipv6: bool, nameservers: tuple[str, ...]) -> Interface:
-    """The sandbox's end. It cannot forward to a link-local resolver (`%if`), and an old one takes no DNS by TCP."""
+def interface(carrier: Carrier, cidr: str, *, ipv4: bool, ipv6: bool, nameservers: tuple[str, ...]) -> Interface:
+    """The sandbox's end, with the families that the host has: of others it sets up nothing.
+
+    It cannot forward to a link-local resolver (`%if`), and an old one takes no DNS by TCP.
+    """
     base = known(cidr)
     at = [address.text(address.single(4, base.value + host)) for host in (100, 2, 3)]
-    six = any(":" in one and "%" not in one for one in nameservers)
-    four = any(":" not in one for one in nameservers) or not (ipv6 and six)
+    six = ipv6 and any(":" in one and "%" not in one for one in nameservers)
+    four = ipv4 and (any(":" not in one for one in nameservers) or not six)
     return Interface(
         device=DEVICE,
-        addresses=(f"{at[0]}/{base.length}", *(("fd00::64/64",) if ipv6 else ())),
-        gateways=(at[1], *((GATEWAY6,) if ipv6 else ())),
-        resolvers=(*((at[2],) if four else ()), *((RESOLVER6,) if ipv6 and six else ())),
+        addresses=(*((f"{at[0]}/{base.length}",) if ipv4 else ()), *((f"{OWN6}/64",) if ipv6 else ())),
+        gateways=(*((at[1],) if ipv4 else ()), *((GATEWAY6,) if ipv6 else ())),
+        resolvers=(*((at[2],) if four else ()), *((RESOLVER6,) if six else ())),
         neighbours=(GATEWAY6, RESOLVER6, *SOLICITED) if ipv6 else (),
         ipv6=ipv6,
         carries_tcp="--dns-host" in carrier.options,
@@ -37,17 +40,20 @@ def helper(carrier: Carrier, way: Interface, *, root: bool) -> Helper:
 
     One process in the foreground and no file: its standard input is the userns, its "pid file" is the pipe.
     """
-    own, length = way.addresses[0].split("/")
     argv = [carrier.program]
     argv += ["--foreground", "--quiet"]
     argv += ["--config-net"]
     argv += ["-t", "none", "-u", "none", "-T", "none", "-U", "none", "--no-map-gw"]  # no port in, none to the host
     argv += ["--ns-ifname", way.device, "--mtu", str(MTU)]
-    argv += ["--address", own, "--netmask", length, "--gateway", way.gateways[0]]
+    if "." in way.addresses[0]:
+        own, length = way.addresses[0].split("/")
+        argv += ["--address", own, "--netmask", length, "--gateway", way.gateways[0]]
+    else:
+        argv += ["--ipv6-only"]
     argv += ["--no-dhcp", "--no-dhcpv6", "--no-ra"]
     for resolver in way.resolvers:
         argv += ["--dns-forward", resolver]  # never beside --dns: it would then forward nothing
-    argv += ["--address", "fd00::64", "--gateway", GATEWAY6] if way.ipv6 else ["--ipv4-only"]
+    argv += ["--address", OWN6, "--gateway", GATEWAY6] if way.ipv6 else ["--ipv4-only"]
     argv += ["--pid", "/proc/self/fd/1"]
     argv += ["--runas", "0"] if root else ["--userns", "/proc/self/fd/0"]
     argv += ["<pid:sandbox>"]

@@ -141,6 +141,11 @@ def _victim(made: Session, moment: float, *commands: str) -> None:
 def interrupt(made: Session, moment: float) -> None:
     made.wait_until(moment)
     os.write(made.master, b"\x03")
+    try:
+        made.launcher.wait(2)
+    except subprocess.TimeoutExpired:
+        if "KeyboardInterrupt" in made.said():  # the interpreter's own start swallowed it; a person types it again
+            os.write(made.master, b"\x03")
 
 
 def hangup(made: Session, moment: float) -> None:

@@ -9,6 +9,7 @@ import time
 from claudebox import descriptors
 from claudebox.errors import ClaudeboxError
 from claudebox.model import Bind, SandboxPlan, Tmpfs
+from claudebox.plan.filesystem import below
 from claudebox.run.instance import repair_hint
 from claudebox.run.points import holder as holder_of
 
@@ -21,8 +22,10 @@ def clear_way(plan: SandboxPlan, here: int, home: int) -> list[str]:
     """
     said = []
     for mount in plan.mounts:
+        if not isinstance(mount, Bind | Tmpfs) or not mount.late or not below(mount.target, plan.home):
+            continue
         holder = holder_of(plan, mount)
-        if not isinstance(mount, Bind | Tmpfs) or not mount.late or holder is None or holder.target != plan.home:
+        if holder is None or holder.target != plan.home:
             continue
         if isinstance(mount, Bind) and (mount.inside or mount.submount):
             continue

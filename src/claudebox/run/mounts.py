@@ -42,6 +42,7 @@ def enter(waiting: Waiting, pid: int, arrivals: signals.Arrivals | None = None) 
 def _make(plan: SandboxPlan, late: list[Mount]) -> None:
     os.chdir("/")
     os.umask(0o022)
+    _clone([mount for mount in late if isinstance(mount, Bind) and mount.point])
     for mount in late:
         match mount:
             case Tmpfs():
@@ -49,8 +50,7 @@ def _make(plan: SandboxPlan, late: list[Mount]) -> None:
             case Bind(inside=True):
                 _over_itself(mount, _point(plan, mount, directory=True))
             case Bind(point="file" | "directory"):
-                tree = _open_tree(_walk(mount.stage), CLONE | RECURSIVE)  # read-only as the stage is
-                _attach(tree, _walk(mount.target))
+                pass
             case Bind():
                 source = _walk(mount.stage)
                 _attach(source, _point(plan, mount, directory=stat.S_ISDIR(os.fstat(source).st_mode)))
@@ -58,6 +58,21 @@ def _make(plan: SandboxPlan, late: list[Mount]) -> None:
         if isinstance(mount, Tmpfs) and mount.access == "ro":
             _attributes(_walk(mount.target), READ_ONLY, recursive=False)  # not what is mounted in it
     _clear_staging(plan)
+
+
+def _clone(mounts: list[Bind]) -> None:
+    """What lies in a stage, to where it belongs; read-only as the stage is. No agent has been here: the directories
+    that hold the names are walked to once, which saves thirty mounts half of their time."""
+    holders: dict[str, int] = {}
+
+    def at(path: str) -> int:
+        holder, _, name = path.rpartition("/")
+        if holder not in holders:
+            holders[holder] = _walk(holder)
+        return descriptors.walk(holders[holder], [name])
+
+    for mount in mounts:
+        _attach(_open_tree(at(mount.stage), CLONE | RECURSIVE), at(mount.target))
 
 
 def _over_itself(mount: Bind, point: int) -> None:

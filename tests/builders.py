@@ -140,6 +140,7 @@ def make_host(project: Project | None = None, environment: dict[str, str] | None
         sensitive=((f"{HOME}/.ssh", "SSH keys"), (f"{HOME}/.aws", "AWS credentials")),
         hostname="lovelace",
         login_store=f"{HOME}/.claude",
+        memory=16 << 30,
     )._replace(**changes)
     if "pins" in changes:
         return host

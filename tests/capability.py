@@ -151,6 +151,11 @@ def _uid(zero: bool) -> Callable[[], None]:
     return probe
 
 
+def _memory_cgroup() -> None:
+    if not any(os.access(f"/sys/fs/cgroup{place}", os.W_OK) for place in ("/memory", "/cgroup.subtree_control")):
+        raise Missing("no cgroup of ours could bound memory")
+
+
 def _tun() -> None:
     os.close(os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC))
 
@@ -191,6 +196,7 @@ PROBES: dict[str, Callable[[], object]] = {
     "npm": _trying("npm", "--version"),
     "firejail": _trying("firejail", "--quiet", "--noprofile", "--net=none", "true"),
     "nft": _trying("unshare", "--user", "--map-root-user", "--net", "nft", "add table inet probe"),
+    "memory_cgroup": _memory_cgroup,
     "tun": _tun,
     "slirp4netns": _trying("slirp4netns", "--version"),
     "pasta": _trying("pasta", "--version"),

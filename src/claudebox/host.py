@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 
-from claudebox import process
+from claudebox import cgroups, process
 from claudebox.agents import AgentSpec
 from claudebox.errors import ClaudeboxError
 from claudebox.layout import find_repository, read_tree
@@ -142,6 +142,8 @@ def survey(
         uplink=uplink,
         settings=settings,
         login_store=store,
+        memory=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
+        cgroups=cgroups.survey(),
     )
 
 

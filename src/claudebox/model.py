@@ -210,6 +210,15 @@ class Kernel(NamedTuple):
     landlock_abi: int
 
 
+class Cgroup(NamedTuple):
+    """A cgroup of the host below which we may make one. controller: what it bounds, "memory" or "pids";
+    version: of cgroups(7)."""
+
+    directory: str
+    controller: str
+    version: int
+
+
 class GitTree(NamedTuple):
     """The repository around the project. common: the common git directory, canonical; main: what names the project.
 
@@ -354,6 +363,8 @@ class Host(NamedTuple):
     uplink: Uplink | None = None  # None where the tier asks for none
     settings: UserSettings = UserSettings()
     login_store: str = ""  # the host's directory with the agent's login, canonical; "" where none is brokered
+    memory: int = 0  # of the machine, bytes
+    cgroups: tuple[Cgroup, ...] = ()
 
 
 # --- what was decided --------------------------------------------------------------------------
@@ -518,6 +529,21 @@ class Isolation(NamedTuple):
     landlock_scopes: bool
 
 
+class CgroupLimit(NamedTuple):
+    """What a cgroup of ours below parent is to hold. settings: (file, number)."""
+
+    parent: str
+    controller: str
+    settings: tuple[tuple[str, int], ...]
+
+
+class Bounds(NamedTuple):
+    """What holds the limits. processes: RLIMIT_NPROC of everything in the sandbox; core files are never written."""
+
+    processes: int
+    cgroups: tuple[CgroupLimit, ...] = ()
+
+
 class Blocked(NamedTuple):
     """A prefix that the rules refuse, and why."""
 
@@ -618,6 +644,7 @@ class SandboxPlan(NamedTuple):
     environment: tuple[Variable, ...]
     isolation: Isolation
     limits: Limits
+    bounds: Bounds
     network: NetworkPlan
     helpers: tuple[Helper, ...]
     packages: tuple[str, ...]

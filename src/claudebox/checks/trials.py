@@ -11,7 +11,19 @@ from collections.abc import Callable
 from claudebox import descriptors, process
 from claudebox.checks import Sandbox, Userns
 from claudebox.errors import ClaudeboxError
-from claudebox.model import Bind, Directory, Instance, Isolation, Limits, NetworkPlan, SandboxPlan, Tmpfs, Tools, Why
+from claudebox.model import (
+    Bind,
+    Bounds,
+    Directory,
+    Instance,
+    Isolation,
+    Limits,
+    NetworkPlan,
+    SandboxPlan,
+    Tmpfs,
+    Tools,
+    Why,
+)
 from claudebox.plan import filesystem, isolation, seccomp
 from claudebox.run import guard, launch, mounts
 from claudebox.run.landlock import restrict_scopes
@@ -232,6 +244,7 @@ def specimen(tools: Tools, machine: str) -> SandboxPlan:
             landlock_scopes=False,
         ),
         limits=Limits(processes=0, memory="", tmp=1 << 20),
+        bounds=Bounds(processes=0),
         network=NetworkPlan(tier="offline", backend="none", resolver="none", why=why),
         helpers=(),
         packages=(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from claudebox.agents import AgentSpec
 from claudebox.model import Bind, Host, Instance, Mount, Note, Profile, Request, SandboxPlan
-from claudebox.plan import agent, environment, filesystem, git, isolation, login, network, settings
+from claudebox.plan import agent, environment, filesystem, git, isolation, limits, login, network, settings
 
 
 def build_plan(request: Request, profile: Profile, host: Host, spec: AgentSpec, instance: Instance) -> SandboxPlan:
@@ -30,6 +30,7 @@ def build_plan(request: Request, profile: Profile, host: Host, spec: AgentSpec, 
     mounts += login.masks(request, host, spec)
     tier = profile.tier.value
     made = filesystem.ordered(mounts, host.submounts)
+    bounds = limits.build(profile, host)
     return SandboxPlan(
         instance=instance,
         command=agent.command(request, profile, host, spec),
@@ -44,6 +45,7 @@ def build_plan(request: Request, profile: Profile, host: Host, spec: AgentSpec, 
         environment=environment.build(profile, host, spec, mounts, no_auth=request.no_auth),
         isolation=isolation.build(profile, host, tier),
         limits=profile.limits,
+        bounds=bounds,
         network=net,
         helpers=helpers,
         packages=(),
@@ -57,6 +59,7 @@ def build_plan(request: Request, profile: Profile, host: Host, spec: AgentSpec, 
             *net_notes,
             *grants(mounts),
             *isolation.notes(profile, host, tier),
+            *limits.notes(bounds, profile, host),
             *agent.notes(profile, host, spec),
             *settings.notes(profile, host, spec),
             *login.notes(host),

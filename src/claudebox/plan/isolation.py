@@ -38,5 +38,4 @@ def notes(profile: Profile, host: Host, tier: Tier) -> list[Note]:
         found.append(Note("info", text))
     if not profile.nested_userns.value:
         found.append(Note("info", "no user namespaces inside: the sandboxes of agents and browsers fail there"))
-    found.append(Note("info", "of the limits only tmp is enforced yet: processes and memory are not bounded"))
     return found

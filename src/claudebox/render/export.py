@@ -40,7 +40,10 @@ def as_json(plan: SandboxPlan) -> str:
             "nested_userns": isolation.nested_userns,
             "landlock_scopes": isolation.landlock_scopes,
         },
-        "limits": plan.limits._asdict(),
+        "limits": {
+            **plan.limits._asdict(),
+            "cgroups": [{"parent": c.parent, "settings": dict(c.settings)} for c in plan.bounds.cgroups],
+        },
         "stubs": [{"path": s.path, "reason": s.why.reason} for s in plan.stubs],
         "settings": [setting(one) for one in plan.settings],
         "notes": [n._asdict() for n in plan.notes],

@@ -62,6 +62,7 @@ def _launch(plan: SandboxPlan, pins: dict[str, int], here: int, held: locks.Held
         start = start_bwrap(plan, pins, watch)
         # bwrap takes 5 ms from here: what only the rest of the launch needs is made ready meanwhile
         from claudebox.run import mounts
+        from claudebox.run.limits import Limits
         from claudebox.run.mending import Mending
         from claudebox.run.supervise import Supervision
         from claudebox.run.terminal import Terminal
@@ -71,8 +72,12 @@ def _launch(plan: SandboxPlan, pins: dict[str, int], here: int, held: locks.Held
         arrivals.check = lambda: still_there(start.outer, watch)
         network = prepare_network(plan, ended, leaving)
         broker = serve(plan, here, home, leaving)  # 7
+        limits = Limits(plan.bounds)
+        leaving.callback(limits.leave)
+        leaving.callback(ended.now)
         sandbox = wait_ready(start, watch, arrivals)  # 6: the gate holds it
         ended.init_fd = sandbox.init_fd
+        limits.set(sandbox)
         with locks.Brief(held.brief):
             said = settings.write(plan, here, home, arrivals.before_token)  # 7
         for text in said:

@@ -21,10 +21,11 @@ class Started(NamedTuple):
 
 class Sandbox(NamedTuple):
     """The processes of a running sandbox. outer: the bwrap that we spawned; init: its child, pid 1 inside;
-    init_fd: a pidfd of it; agent_fd: one of init's child, which the gate becomes."""
+    init_fd: a pidfd of it; agent: its child, which the gate becomes; agent_fd: a pidfd of that."""
 
     outer: int
     init: int
+    agent: int
     init_fd: int
     agent_fd: int
     guard: Guard
@@ -52,11 +53,12 @@ def wait_ready(start: Started, watch: Guard, arrivals: signals.Arrivals | None =
         if init not in children(start.outer):  # it has ended, and the number is somebody else's
             os.close(init_fd)
             raise ProcessLookupError
-        agent_fd = os.pidfd_open(children(init)[0])
+        agent = children(init)[0]
+        agent_fd = os.pidfd_open(agent)
     except (OSError, IndexError):
         raise ClaudeboxError("the sandbox ended while it was set up", "try again") from None
     tell(watch, init)
-    return Sandbox(outer=start.outer, init=init, init_fd=init_fd, agent_fd=agent_fd, guard=watch)
+    return Sandbox(outer=start.outer, init=init, agent=agent, init_fd=init_fd, agent_fd=agent_fd, guard=watch)
 
 
 def child_pid(status: bytes) -> int:

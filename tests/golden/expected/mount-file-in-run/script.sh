@@ -2,7 +2,8 @@
 # for looking around in it, not for leaving an agent alone in it. What a launch does besides:
 #   - whatever it mounts where an agent can write, it mounts through descriptors. Here bwrap does so by name:
 #     a link that an agent planted in the home or the project would be followed. Missing mount points stay behind.
-#   - it watches over the mounts, ends the sandbox with itself, keeps a second session out.
+#   - it watches over the mounts, ends the sandbox with itself, keeps a second session out, bounds the number of
+#     processes (and memory, where a cgroup can be had).
 #   - into the sandbox's home it writes .claude.json.
 bash /dev/fd/9 9<<'CLAUDEBOX'
 for fd in /proc/self/fd/*; do fd=${fd##*/}; ((fd < 3 || fd == 255)) || exec {fd}<&-; done

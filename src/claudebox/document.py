@@ -22,13 +22,15 @@ DEEP = r"(?:[\[{][^\[\]{}]*){50,}"
 
 
 class Loaded(NamedTuple):
-    """A profile or config.toml that was found right. shown: its name in messages and origins."""
+    """A profile or config.toml. shown: its name in messages and origins; profile: the profile's own, "" for
+    config.toml."""
 
     shown: str
     layer: int
     document: dict[str, Any]
     text: str
     places: dict[locate.Path, locate.Place]
+    profile: str = ""
 
     def origin(self, *path: str | int) -> Origin:
         """`FILE:LINE` of a value."""
@@ -38,7 +40,7 @@ class Loaded(NamedTuple):
 
 
 class Positioned(NamedTuple):
-    """One error of a file with its position."""
+    """One error of a file with its position. line 0: of the file as a whole, or of what was typed; its text says it."""
 
     shown: str
     line: int
@@ -47,7 +49,7 @@ class Positioned(NamedTuple):
     hint: str = ""
 
     def __str__(self) -> str:
-        return f"{self.shown}:{self.line}:{self.column}: {printable(self.text)}"
+        return f"{self.shown}:{self.line}:{self.column}: {printable(self.text)}" if self.line else printable(self.text)
 
 
 def load(files: Iterable[tuple[str, int, bytes]]) -> tuple[Loaded, ...]:
@@ -55,17 +57,22 @@ def load(files: Iterable[tuple[str, int, bytes]]) -> tuple[Loaded, ...]:
     loaded: list[Loaded] = []
     wrong: list[Positioned] = []
     for shown, layer, raw in files:
-        parsed = parse(shown, raw)
-        if isinstance(parsed, Positioned):
-            wrong.append(parsed)
-            continue
-        text, document = parsed
-        places = locate.places(text)
-        loaded.append(Loaded(shown, layer, document, text, places))
-        wrong += sorted(_positioned(shown, text, places, one) for one in validate.problems(document))
+        found, problems = examine(shown, layer, raw)
+        loaded += [found] if found else []
+        wrong += problems
     if wrong:
         raise complaint(wrong)
     return tuple(loaded)
+
+
+def examine(shown: str, layer: int, raw: bytes) -> tuple[Loaded | None, list[Positioned]]:
+    """What a file holds, None where it is no TOML, and all that is wrong with it."""
+    parsed = parse(shown, raw)
+    if isinstance(parsed, Positioned):
+        return None, [parsed]
+    text, document = parsed
+    found = Loaded(shown, layer, document, text, locate.places(text))
+    return found, sorted(positioned(found, one) for one in validate.problems(document))
 
 
 def parse(shown: str, raw: bytes) -> tuple[str, dict[str, Any]] | Positioned:
@@ -95,12 +102,11 @@ def _unreadable(shown: str, text: str, what: str, why: str) -> Positioned:
     return Positioned(shown, *locate.line_column(text, match.start() if match else 0), why)
 
 
-def _positioned(
-    shown: str, text: str, places: dict[locate.Path, locate.Place], problem: validate.Problem
-) -> Positioned:
-    place = locate.found(places, problem.path) or locate.Place(0, 0)
+def positioned(found: Loaded, problem: validate.Problem) -> Positioned:
+    """A problem of a document at its place in the file."""
+    place = locate.found(found.places, problem.path) or locate.Place(0, 0)
     offset = place.key if problem.at == "key" else place.value
-    return Positioned(shown, *locate.line_column(text, offset), problem.text, problem.hint)
+    return Positioned(found.shown, *locate.line_column(found.text, offset), problem.text, problem.hint)
 
 
 def complaint(wrong: list[Positioned]) -> ClaudeboxError:
@@ -108,7 +114,8 @@ def complaint(wrong: list[Positioned]) -> ClaudeboxError:
     files = " and ".join(dict.fromkeys(one.shown for one in wrong))
     if len(wrong) == 1:
         return ClaudeboxError(str(wrong[0]), wrong[0].hint or f"correct {files}")
+    lines = [f"{one} ({one.hint})" if one.hint and not one.line else str(one) for one in wrong]
     return ClaudeboxError(
-        f"{len(wrong)} errors in {files}:" + "".join(f"\n  {one}" for one in wrong),
+        f"{len(wrong)} errors in {files}:" + "".join(f"\n  {line}" for line in lines),
         f"correct {files}; nothing was started",
     )

@@ -23,15 +23,15 @@ T = TypeVar("T")
 
 
 class Layer:
-    """Who may ask for a value; a later layer wins. Nothing that a sandbox can write is one."""
+    """Who may ask for a value; a later layer wins. Nothing that a sandbox can write is one. What a profile says
+    is of the layer that named the profile."""
 
     BUILTIN = 0
     CONFIG = 1
-    PROFILE = 2
-    REMEMBERED = 3
-    ENVIRONMENT = 4
-    COMMAND_LINE = 5
-    NAMES = ("builtin", "config", "profile", "remembered", "environment", "command line")
+    REMEMBERED = 2
+    ENVIRONMENT = 3
+    COMMAND_LINE = 4
+    NAMES = ("builtin", "config", "remembered", "environment", "command line")
 
 
 class Origin(NamedTuple):
@@ -138,7 +138,10 @@ class Limits(NamedTuple):
 
 
 class Profile(NamedTuple):
-    """The effective settings of this launch: built-in < config.toml < environment < command line."""
+    """The effective settings of this launch: built-in < config.toml < remembered < environment < command line.
+
+    profiles: the named ones with those that they extend, in the order in which they apply, and who named them.
+    """
 
     agent: Setting[str]
     unattended: Setting[bool]
@@ -152,6 +155,7 @@ class Profile(NamedTuple):
     nested_userns: Setting[bool]
     git_config: Setting[Access]
     limits: Limits
+    profiles: tuple[Setting[str], ...] = ()
 
 
 # --- what the machine is -----------------------------------------------------------------------

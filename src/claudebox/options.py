@@ -17,7 +17,7 @@ COMMANDS = ("run", "shell")
 # The other commands: (the module of commands/, what --help says). The module, imported only when the command is
 # typed, has a function of the command's name: (the words behind it, the environment) → the exit status.
 OTHERS: dict[str, tuple[str, str]] = {
-    "use": ("use", "remember --network and --agent for this project; without arguments, show what holds"),
+    "use": ("use", "remember profiles, --network, --agent for this project; without arguments, show what holds"),
     "ps": ("sessions", "the sessions that run now"),
     "stop": ("sessions", "end a session: its pid, its project, or --all"),
     "doctor": ("doctor", "can this machine do it? each check, its result, the fix"),
@@ -39,6 +39,7 @@ class Option(NamedTuple):
 
 
 OPTIONS = (
+    Option(("-P", "--profile"), "profiles", "list", "NAME", "a profile; repeat to layer, left to right"),
     Option(("-n", "--network"), "network", "value", "TIER", "internet-only (the default), offline, or full"),
     Option(
         ("--agent",), "agent", "value", "NAME", "claude (the default), codex, gemini, opencode, or a file in agents/"
@@ -49,7 +50,6 @@ OPTIONS = (
     Option(("-C", "--project"), "project", "value", "DIR", "the project, instead of the current directory"),
     Option(("--dry-run",), "dry_run", "flag", "", "print what would be granted; start nothing, write nothing"),
     Option(("--json",), "json", "flag", "", "with --dry-run: the plan as JSON"),
-    Option(("-P", "--profile"), "profiles", "list", "NAME"),
     Option(("--allow",), "allow", "list", "NAME[:PORT]"),
     Option(("--learn",), "learn", "flag"),
     Option(("--host-port",), "host_ports", "list", "PORT"),

@@ -1,15 +1,18 @@
 """The effective settings of a launch: built-in < config.toml < remembered < environment < command line.
 
-Single values are replaced by a later layer, lists add up, and each value keeps its origin. Without a
-config.toml nothing is imported here but the table: the rest costs milliseconds.
+What a profile says ranks where the profile was named. Single values are replaced by a later layer, lists add up, and
+each value keeps its origin. Without a config.toml and a profile nothing is imported here but the table: the rest
+costs milliseconds.
 """
 
 from __future__ import annotations
 
+import os
+
 from claudebox import schema
 from claudebox.errors import ClaudeboxError
 from claudebox.model import BUILTIN, Layer, Limits, MountRequest, Origin, Profile, Request, Setting
-from claudebox.record import NamedTuple, TypeVar
+from claudebox.record import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,84 +22,94 @@ if TYPE_CHECKING:
     from claudebox.document import Loaded
     from claudebox.model import Allowance
 
-T = TypeVar("T")
-
 
 class Remembered(NamedTuple):
-    """What `claudebox use` keeps for a project; "" where nothing was said."""
+    """What `claudebox use` keeps for a project; empty where nothing was said."""
 
     network: str = ""
     agent: str = ""
+    profiles: tuple[str, ...] = ()
 
 
-def load_config(claudebox_home: str, home: str) -> Loaded | None:
-    """config.toml, checked and found right, or None where there is none."""
-    from claudebox.checked import read_checked
+def load_files(
+    profiles: tuple[str, ...], environment: Mapping[str, str], remembered: Remembered, *, ours: str, home: str
+) -> tuple[Loaded, ...]:
+    """config.toml and the named profiles with what they extend, lowest first; all checked and found right.
 
-    path = f"{claudebox_home}/config.toml"
-    read = read_checked(path)
-    if read is None:
-        return None
-    from claudebox.document import load
+    profiles: as typed; ours: claudebox's directory; home: the user's. Raises ClaudeboxError about all that is wrong.
+    """
+    names, layer, by = named(profiles, environment, remembered)
+    config = f"{ours}/config.toml"
+    if not names and not os.path.lexists(config):
+        return ()
+    from claudebox import lineage
 
-    return load([(shown(path, home), Layer.CONFIG, read[0])])[0]
+    return lineage.load(config, lineage.Named(names, layer, by), lineage.Places(ours, home))
 
 
-def shown(path: str, home: str) -> str:
-    """A path as messages and origins name it: from `~` where it lies there."""
-    return "~" + path[len(home) :] if home and path.startswith(home + "/") else path
+def named(
+    profiles: tuple[str, ...], environment: Mapping[str, str], remembered: Remembered
+) -> tuple[tuple[str, ...], int, str]:
+    """The profiles that were named, where, and by what: `-P` replaces CLAUDEBOX_PROFILE, that what `use` remembered."""
+    if profiles:
+        return profiles, Layer.COMMAND_LINE, "-P"
+    if listed := environment.get("CLAUDEBOX_PROFILE"):
+        return tuple(name.strip() for name in listed.split(",") if name.strip()), Layer.ENVIRONMENT, "CLAUDEBOX_PROFILE"
+    return remembered.profiles, Layer.REMEMBERED, "claudebox use"
 
 
 def effective_profile(
     request: Request,
-    config: Loaded | None,
+    files: tuple[Loaded, ...],
     environment: Mapping[str, str],
     *,
     home: str,
     cwd: str,
     remembered: Remembered | None = None,
 ) -> Profile:
-    """All layers of this launch. home: the user's; cwd: canonical, where relative paths of `-m` start."""
-    _refuse_what_comes_later(request, environment)
+    """All layers of this launch. files: as `load_files` found them; home: the user's; cwd: canonical, where relative
+    paths of `-m` start."""
+    _refuse_what_comes_later(request)
     remembered = remembered or Remembered()
     network = environment.get("CLAUDEBOX_NETWORK", "")
-    passed, assigned = _variables(config, request.env)
+    passed, assigned = _variables(files, request.env)
     return Profile(
-        agent=_last(
-            _base(config, "agent"),
+        agent=single(
+            files,
+            "agent",
             _agent(remembered.agent, Origin(Layer.REMEMBERED, "claudebox use")),
             _agent(request.agent, Origin(Layer.COMMAND_LINE, f"--agent {request.agent}")),
         ),
-        unattended=_last(
-            _base(config, "unattended"),
+        unattended=single(
+            files,
+            "unattended",
             Setting(True, Origin(Layer.COMMAND_LINE, "--unattended")) if request.unattended else None,
         ),
-        tier=_last(
-            _base(config, "network.tier"),
+        tier=single(
+            files,
+            "network.tier",
             _tier(remembered.network, Origin(Layer.REMEMBERED, "claudebox use")),
             _tier(network, Origin(Layer.ENVIRONMENT, "CLAUDEBOX_NETWORK")),
             _tier(request.network, Origin(Layer.COMMAND_LINE, f"-n {request.network}")),
         ),
-        backend=_base(config, "network.backend"),
-        allow_lan=_allow_lan(config),
+        backend=single(files, "network.backend"),
+        allow_lan=_allow_lan(files),
         env_pass=passed,
         env_set=assigned,
-        mounts=_mounts(config, request.mounts, home, cwd),
-        nix_daemon=_base(config, "sandbox.nix_daemon"),
-        nested_userns=_base(config, "sandbox.nested_userns"),
-        git_config=_base(config, "sandbox.git_config"),
-        limits=_limits(config),
+        mounts=_mounts(files, request.mounts, environment, home, cwd),
+        nix_daemon=single(files, "sandbox.nix_daemon"),
+        nested_userns=single(files, "sandbox.nested_userns"),
+        git_config=single(files, "sandbox.git_config"),
+        limits=_limits(files),
+        profiles=_profiles(files, named(request.profiles, environment, remembered)[2]),
     )
 
 
-def _refuse_what_comes_later(request: Request, environment: Mapping[str, str]) -> None:
+def _refuse_what_comes_later(request: Request) -> None:
     """By name, so that nothing that was asked for is silently left out."""
-    profiles = "named profiles", "write what every launch needs into config.toml"
     network = "network exceptions", "choose -n internet-only, -n offline or -n full"
     packages = "nix packages", "install the package on the host"
     asked = (
-        ("-P", request.profiles, profiles),
-        ("CLAUDEBOX_PROFILE", environment.get("CLAUDEBOX_PROFILE"), profiles),
         ("--allow", request.allow, network),
         ("--learn", request.learn, network),
         ("--host-port", request.host_ports, network),
@@ -106,30 +119,28 @@ def _refuse_what_comes_later(request: Request, environment: Mapping[str, str]) -
     )
     for name, used, (what, instead) in asked:
         if used:
-            without = f"leave {name} out" if name.startswith("-") else f"unset {name}"
-            raise ClaudeboxError(f"{name}: {what} are not available yet", f"{without}; {instead}")
+            raise ClaudeboxError(f"{name}: {what} are not available yet", f"leave {name} out; {instead}")
 
 
 # --- single values -------------------------------------------------------------------------------
 
 
-def _last(first: Setting[T], *later: Setting[T] | None) -> Setting[T]:
-    """The value of the highest layer that has one; in the order of the layers."""
-    for setting in later:
-        first = setting or first
-    return first
+def single(files: tuple[Loaded, ...], path: str, *typed: Setting[Any] | None) -> Setting[Any]:
+    """The value of the highest layer that has one, else the built-in default. path: as `network.tier`; typed: what the
+    project, the environment and the command line say themselves, which goes before a profile that they name."""
+    best = Setting(schema.BY_PATH[path].default, BUILTIN)
+    for one in (*(_written(file, path) for file in files), *typed):
+        if one and one.origin.layer >= best.origin.layer:
+            best = one
+    return best
 
 
-def _base(config: Loaded | None, path: str) -> Setting[Any]:
-    """What config.toml says, or the built-in default."""
-    if config is not None:
-        names = path.split(".")
-        value: Any = config.document
-        for name in names:
-            value = value.get(name) if isinstance(value, dict) else None
-        if value is not None:
-            return Setting(value, config.origin(*names))
-    return Setting(schema.BY_PATH[path].default, BUILTIN)
+def _written(file: Loaded, path: str) -> Setting[Any] | None:
+    names = path.split(".")
+    value: Any = file.document
+    for name in names:
+        value = value.get(name) if isinstance(value, dict) else None
+    return None if value is None else Setting(value, file.origin(*names))
 
 
 def _agent(name: str, origin: Origin) -> Setting[str] | None:
@@ -157,38 +168,61 @@ def _tier(tier: str, origin: Origin) -> Setting[Any] | None:
     return Setting(tier, origin)
 
 
-def _limits(config: Loaded | None) -> Limits:
+def _limits(files: tuple[Loaded, ...]) -> Limits:
     from claudebox.typed import size
 
     return Limits(
-        processes=_base(config, "limits.processes").value,
-        memory=_base(config, "limits.memory").value,
-        tmp=size(_base(config, "limits.tmp").value),
+        processes=single(files, "limits.processes").value,
+        memory=single(files, "limits.memory").value,
+        tmp=size(single(files, "limits.tmp").value),
     )
 
 
 # --- lists ---------------------------------------------------------------------------------------
 
 
+def _profiles(files: tuple[Loaded, ...], by: str) -> tuple[Setting[str], ...]:
+    """The profiles that apply, and who named them or what extends them."""
+    found: dict[str, Setting[str]] = {}
+    for file in files:
+        if file.profile:
+            found.pop(file.profile, None)
+            by_whom = "config.toml" if file.layer == Layer.CONFIG else by
+            found[file.profile] = Setting(file.profile, Origin(file.layer, by_whom))
+    return tuple(found.values())
+
+
 def _variables(
-    config: Loaded | None, options: tuple[str, ...]
+    files: tuple[Loaded, ...], options: tuple[str, ...]
 ) -> tuple[tuple[Setting[str], ...], tuple[Setting[tuple[str, str]], ...]]:
-    """What passes and what is set. A name that the command line gives counts alone, whatever was said of it below."""
+    """What passes and what is set. Of a name that is given again, passed or set, the last one counts alone; `!NAME`
+    takes out what was said below it."""
     passed: list[Setting[str]] = []
     assigned: dict[str, Setting[tuple[str, str]]] = {}
-    if config is not None:
-        table = config.document.get("env", {})
+
+    def forget(name: str) -> None:
+        passed[:] = [one for one in passed if one.value != name]
+        assigned.pop(name, None)
+
+    for file in files:
+        from claudebox.typed import matches
+
+        table = file.document.get("env", {})
         for index, name in enumerate(table.get("pass", ())):
-            passed.append(Setting(name, config.origin("env", "pass", index)))
+            forget(name)
+            if name.startswith("!"):
+                for out in [one for one in assigned if matches(one, (name[1:],))]:
+                    del assigned[out]
+            passed.append(Setting(name, file.origin("env", "pass", index)))
         for name, value in table.get("set", {}).items():
-            assigned[name] = Setting((name, value), config.origin("env", "set", name))
+            forget(name)
+            assigned[name] = Setting((name, value), file.origin("env", "set", name))
     for text in options:
         from claudebox.typed import assignment
 
         name, given = assignment(text)
         origin = Origin(Layer.COMMAND_LINE, f"-e {name}")  # never the value
-        passed = [one for one in passed if one.value != name]
-        assigned.pop(name, None)
+        forget(name)
         if given is None:
             passed.append(Setting(name, origin))
         else:
@@ -196,34 +230,42 @@ def _variables(
     return tuple(passed), tuple(assigned.values())
 
 
-def _allow_lan(config: Loaded | None) -> tuple[Setting[Allowance], ...]:
-    if config is None:
-        return ()
-    from claudebox.typed import allowance
+def _allow_lan(files: tuple[Loaded, ...]) -> tuple[Setting[Allowance], ...]:
+    """Exceptions of all files, each once; `!` before one takes out what was said below it."""
+    found: dict[str, Setting[Allowance]] = {}
+    for file in files:
+        from claudebox.typed import allowance
 
-    written = config.document.get("network", {}).get("allow_lan", ())
-    return tuple(Setting(allowance(w), config.origin("network", "allow_lan", i)) for i, w in enumerate(written))
+        for index, written in enumerate(file.document.get("network", {}).get("allow_lan", ())):
+            found.pop(written.removeprefix("!"), None)
+            if not written.startswith("!"):
+                found[written] = Setting(allowance(written), file.origin("network", "allow_lan", index))
+    return tuple(found.values())
 
 
-def _mounts(config: Loaded | None, options: tuple[str, ...], home: str, cwd: str) -> tuple[MountRequest, ...]:
+def _mounts(
+    files: tuple[Loaded, ...], options: tuple[str, ...], environment: Mapping[str, str], home: str, cwd: str
+) -> tuple[MountRequest, ...]:
     """By target: two mounts at one place cannot add up, so the later one replaces the earlier."""
     asked: dict[str, MountRequest] = {}
-    for one in [*_configured_mounts(config, home), *(_typed_mount(text, home, cwd) for text in options)]:
+    written = [one for file in files for one in _written_mounts(file, environment, home)]
+    for one in [*written, *(_typed_mount(text, home, cwd) for text in options)]:
         asked.pop(one.target, None)
         asked[one.target] = one
     return tuple(asked.values())
 
 
-def _configured_mounts(config: Loaded | None, home: str) -> list[MountRequest]:
-    if config is None or "mounts" not in config.document:
-        return []
+def _written_mounts(file: Loaded, environment: Mapping[str, str], home: str) -> list[MountRequest]:
     from claudebox.typed import path
 
     defaults = {name: key.default for name, key in schema.keys_of("mounts").items()}
     requests = []
-    for index, written in enumerate(config.document["mounts"]):
+    for index, written in enumerate(file.document.get("mounts", ())):
         table = {**defaults, **written}
-        source = path(table["source"], home)
+        origin = file.origin("mounts", index)
+        source = _source(table, environment, home, origin)
+        if not source:
+            continue
         requests.append(
             MountRequest(
                 source=source,
@@ -231,10 +273,27 @@ def _configured_mounts(config: Loaded | None, home: str) -> list[MountRequest]:
                 access=table["access"],
                 kind=table["kind"],
                 optional=table["optional"],
-                origin=config.origin("mounts", index),
+                origin=origin,
             )
         )
     return requests
+
+
+def _source(table: dict[str, Any], environment: Mapping[str, str], home: str, origin: Origin) -> str:
+    """The path of the host that a mount names, itself or as `$NAME` by a variable of the host; "" where an optional
+    one is not set. Raises ClaudeboxError."""
+    from claudebox.typed import Unusable, path, variable
+
+    name = variable(table["source"])
+    if not name:
+        return path(table["source"], home)
+    try:
+        return path(environment.get(name, ""), home)
+    except Unusable as error:
+        if table["optional"] and not environment.get(name):
+            return ""
+        hint = f"export {name}, or leave out what names it" if not environment.get(name) else f"correct {name}"
+        raise ClaudeboxError(f"mount ${name} ({origin}): expected {error} in the host's {name}", hint) from None
 
 
 def _typed_mount(text: str, home: str, cwd: str) -> MountRequest:

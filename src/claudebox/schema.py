@@ -59,13 +59,19 @@ ARRAYS = frozenset({"mounts"})
 
 KEYS: tuple[Key, ...] = (
     Key("", "description", "text", "", "what this profile is for"),
-    Key("", "extends", "names", (), "other profiles, applied first", later="named profiles"),
+    Key("", "extends", "names", (), "other profiles, applied first"),
     Key("", "agent", "name", "claude", "the agent that is started"),
     Key("", "unattended", "flag", False, "the agent asks nothing"),
     Key("", "packages", "strings", (), "nix packages on PATH", later="nix packages"),
     Key("network", "tier", "choice", "internet-only", "how much network", values=TIERS),
     Key("network", "backend", "choice", "auto", "who carries packets", values=BACKENDS),
-    Key("network", "allow_lan", "allowances", (), "hosts and prefixes in the LAN: HOST[:PORT][/tcp|/udp]"),
+    Key(
+        "network",
+        "allow_lan",
+        "allowances",
+        (),
+        "hosts and prefixes in the LAN: HOST[:PORT][/tcp|/udp]; `!` takes one out",
+    ),
     Key("network", "allow", "rules", (), "names for tier allowlist", later="network exceptions"),
     Key("network", "host_ports", "ports", (), "ports of the host's 127.0.0.1", later="network exceptions"),
     Key("network", "publish", "ports", (), "the agent's ports on the host's 127.0.0.1", later="network exceptions"),

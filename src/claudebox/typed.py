@@ -44,6 +44,31 @@ def is_agent(text: str) -> bool:
     return 0 < len(text) <= 64 and not text.startswith(("-", ".")) and is_name(f"_{text}".translate(DASHES))
 
 
+def variable(text: str) -> str:
+    """The name of the host's variable that a source stands for: `$SSH_AUTH_SOCK`, whole; "" where it is a path."""
+    return text[1:] if text.startswith("$") and is_name(text[1:]) else ""
+
+
+def is_profile(text: str) -> bool:
+    """A profile's name: as an agent's, and without `.toml`, which the file has."""
+    return is_agent(text) and not text.endswith(".toml")
+
+
+def matches(name: str, patterns: tuple[str, ...]) -> bool:
+    """Whether name is one of patterns, in which `*` stands at the start, at the end, or at both."""
+    for pattern in patterns:
+        core = pattern.strip("*")
+        if pattern.startswith("*") and pattern.endswith("*"):
+            found = core in name
+        elif pattern.endswith("*"):
+            found = name.startswith(core)
+        else:
+            found = name.endswith(core) if pattern.startswith("*") else name == pattern
+        if found:
+            return True
+    return False
+
+
 def _number(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 15 else 0
 

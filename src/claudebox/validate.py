@@ -138,6 +138,11 @@ def _agent(text: str) -> None:
         raise typed.Unusable('the name of an agent, such as "claude"')
 
 
+def _profile(text: str) -> None:
+    if not typed.is_profile(text):
+        raise typed.Unusable('the name of a profile, such as "python"')
+
+
 def _pattern(text: str) -> None:
     if not typed.is_pattern(text):
         raise typed.Unusable('the name of a variable or a pattern such as "AWS_*", without a value')
@@ -145,6 +150,15 @@ def _pattern(text: str) -> None:
 
 def _path(text: str) -> None:
     typed.path(text, home="/")
+
+
+def _source(text: str) -> None:
+    if not typed.variable(text):
+        _path(text)
+
+
+def _allowance(text: str) -> None:
+    typed.allowance(text.removeprefix("!"))
 
 
 def _port(number: int) -> None:
@@ -192,19 +206,19 @@ def _assignments(key: Key, value: Any, path: Path) -> Iterator[Problem]:
 CHECKS: dict[schema.Kind, Check] = {
     "text": _text,
     "name": _parsed("the name of an agent", _agent),
-    "names": _list_of("names of profiles"),
+    "names": _list_of("names of profiles", _profile),
     "choice": _choice,
     "flag": _flag,
     "count": _count,
     "size": _parsed('a size such as "512M" or "2G"', typed.size),
     "memory": _parsed('a size such as "8G" or a percentage such as "75%"', typed.memory),
-    "source": _parsed("a path", _path),
+    "source": _parsed("a path", _source),
     "target": _parsed("a path", _path),
     "variables": _list_of("names of variables", _pattern),
     "assignments": _assignments,
     "strings": _list_of("strings"),
     "ports": _list_of("ports from 1 to 65535", _port, (int,)),
-    "allowances": _list_of("addresses, prefixes or names", typed.allowance),
+    "allowances": _list_of("addresses, prefixes or names", _allowance),
     "rules": _list_of("names or tables", types=(str, dict)),
 }
 

@@ -9,6 +9,7 @@ import shtab
 
 from claudebox import arguments
 from claudebox.agents import agent_names
+from claudebox.lineage import BUILTIN, names
 from claudebox.options import OTHERS
 from claudebox.parsing import parser
 from claudebox.schema import TIERS
@@ -38,7 +39,7 @@ def whole() -> argparse.ArgumentParser:
 
 def _complete(made: argparse.ArgumentParser) -> None:
     """What a shell offers for values, where there is something to offer."""
-    offers = {"network": TIERS, "agent": agent_names("")}
+    offers = {"network": TIERS, "agent": agent_names(""), "profiles": names(BUILTIN)}
     for action in made._actions:
         if action.dest in offers:
             action.choices = offers[action.dest]

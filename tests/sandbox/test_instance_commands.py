@@ -48,7 +48,7 @@ def test_list_show_and_path(box: Box) -> None:
     assert one.pop("size") > 300_000 and one.pop("last_used") > 1_700_000_000 and one.pop("made").endswith("Z")
     assert one == {
         "id": instance.name, "project": str(box.app), "directory": str(instance), "orphaned": False, "sessions": [],
-        "remembered": {"network": None, "agent": None},
+        "remembered": {"network": None, "agent": None, "profiles": []},
     }  # fmt: skip
     table = box.claudebox("instance", "list").stdout
     assert instance.name in table and str(box.app) in table and " s ago" in table

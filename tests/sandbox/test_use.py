@@ -63,6 +63,36 @@ def test_it_counts_more_than_the_configuration(box: Box) -> None:
     assert box.claudebox("run", "--", "true").status == 0, "offline, not full"
 
 
+def passed(box: Box, *words: str, **options: object) -> list[str]:
+    done = box.claudebox("run", "-n", "offline", *words, "--dry-run", "--json", "--", "true", **options)
+    assert done.status == 0, done
+    return [one["name"] for one in json.loads(done.stdout)["environment"] if one["reason"] == "set"]
+
+
+def test_profiles_are_remembered_and_replaced(box: Box) -> None:
+    (box.state / "profiles").mkdir(parents=True)
+    box.state.chmod(0o700)
+    for name in ("a", "b", "c"):
+        (box.state / f"profiles/{name}.toml").write_text(f'env.set.{name.upper()} = "1"\n')
+    found = box.claudebox("use", "a", "b", "--json")
+    assert [(one["name"], one["value"], one["origin"]) for one in json.loads(found.stdout)["values"]] == [
+        ("profile", "a", "claudebox use"), ("profile", "b", "claudebox use"), ("network", "internet-only", "builtin"),
+        ("agent", "claude", "builtin"), ("unattended", "no", "builtin"),
+        ("env", "A=…", "~/.claudebox/profiles/a.toml:1"), ("env", "B=…", "~/.claudebox/profiles/b.toml:1"),
+    ]  # fmt: skip
+    (path,) = box.state.glob("instances/*/instance.toml")
+    assert tomllib.loads(path.read_text())["remembered"] == {"profiles": ["a", "b"]}
+    assert passed(box) == ["A", "B"]
+    assert passed(box, env={"CLAUDEBOX_PROFILE": "c,a"}) == ["A", "C"]
+    assert passed(box, "-P", "c", env={"CLAUDEBOX_PROFILE": "a"}) == ["C"]
+    assert box.claudebox("use", "c", env={"CLAUDEBOX_PROFILE": "a"}).status == 0
+    assert passed(box) == ["C"]
+    (one,) = json.loads(box.claudebox("instance", "list", "--json").stdout)["instances"]
+    assert one["remembered"]["profiles"] == ["c"]
+    shown(box, "--clear")
+    assert passed(box) == []
+
+
 def test_one_by_one_and_clear(box: Box) -> None:
     shown(box, "--network", "offline")
     assert shown(box, "--agent", "codex")["network"] == ("offline", "claudebox use")
@@ -80,7 +110,7 @@ def test_one_by_one_and_clear(box: Box) -> None:
     [
         (["--network", "ofline"], 'there is no network tier "ofline", nearest is "offline"', "the tiers are"),
         (["--agent", "cladue"], 'there is no agent "cladue"', "claude"),
-        (["python"], '"python": named profiles are not available yet', "config.toml"),
+        (["pyton"], 'claudebox use: there is no profile "pyton", nearest is "python"', "the profiles are"),
         (["--netwrk", "full"], "unknown option or argument: --netwrk", "did you mean --network?"),
     ],
 )
@@ -98,4 +128,4 @@ def test_while_a_session_runs(box: Box) -> None:
         assert launcher.communicate(b"\n")[0] == b"down\n"
     assert tier(box) == "full"
     (one,) = json.loads(box.claudebox("instance", "list", "--json").stdout)["instances"]
-    assert one["remembered"] == {"network": "full", "agent": None}
+    assert one["remembered"] == {"network": "full", "agent": None, "profiles": []}

@@ -60,7 +60,7 @@ source = "~bob/x"
 target = "/a/../b"
 """
 MORE = """\
-extends = ["a"]
+extends = []
 mounts = { source = "/x" }
 [env]
 pass = ["A=B", "AWS_*", 3, "*", "!*", ""]
@@ -81,7 +81,7 @@ host_ports = [0]
 
 
 ALL = """\
-36 errors in ~/.claudebox/config.toml and ~/.claudebox/1.toml and ~/.claudebox/2.toml:
+35 errors in ~/.claudebox/config.toml and ~/.claudebox/1.toml and ~/.claudebox/2.toml:
   ~/.claudebox/config.toml:1:1: unknown key "tier", nearest is "network.tier"
   ~/.claudebox/config.toml:2:1: packages: nix packages are not available yet
   ~/.claudebox/config.toml:3:1: unknown key "netwrk", nearest is "network"
@@ -103,7 +103,6 @@ ALL = """\
   ~/.claudebox/config.toml:24:10: mounts.access: expected "ro" or "rw"
   ~/.claudebox/config.toml:26:10: mounts.source: expected a path without another user's `~`
   ~/.claudebox/config.toml:27:10: mounts.target: expected a path without `..` in it
-  ~/.claudebox/1.toml:1:1: extends: named profiles are not available yet
   ~/.claudebox/1.toml:2:1: mounts is a list of tables: write [[mounts]], with double brackets
   ~/.claudebox/1.toml:4:9: env.pass: expected the name of a variable or a pattern such as "AWS_*", without a value
   ~/.claudebox/1.toml:4:25: env.pass: expected names of variables, not a whole number
@@ -214,7 +213,7 @@ def profile_or_positioned_error(content: bytes) -> None:
         for line in lines[1:] or lines:
             assert POSITION.fullmatch(line), line
         return
-    profile = effective_profile(Request("agent"), loaded, {}, home="/home/mia", cwd="/x")
+    profile = effective_profile(Request("agent"), (loaded,), {}, home="/home/mia", cwd="/x")
     for setting in (profile.agent, profile.tier, profile.unattended, *profile.env_pass, *profile.env_set):
         assert setting.origin.layer is Layer.BUILTIN or re.fullmatch(r"~/\S+:[1-9][0-9]*", setting.origin.where)
     for mount in profile.mounts:

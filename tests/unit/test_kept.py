@@ -42,7 +42,7 @@ def directory(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def change(directory: Path, **remembered: str) -> None:
+def change(directory: Path, **remembered: str | tuple[str, ...]) -> None:
     here = os.open(directory, os.O_RDONLY)
     try:
         kept.change(here, str(directory), {}, remembered)
@@ -51,16 +51,17 @@ def change(directory: Path, **remembered: str) -> None:
 
 
 def test_what_use_writes_is_read_by_hand_and_by_a_parser_alike(directory: Path) -> None:
-    change(directory, network="offline", agent="my-agent")
+    change(directory, network="offline", agent="my-agent", profiles=("python", "my_own.one"))
     raw = (directory / kept.NAME).read_bytes()
     scanned = kept.scanned(raw)
     assert scanned is not None
     assert scanned == kept.parsed(raw, "/i")._replace(made=scanned.made)
     assert (scanned.network, scanned.agent) == ("offline", "my-agent")
+    assert scanned.profiles == ("python", "my_own.one")
     assert scanned.inode == directory.stat().st_ino
     change(directory, network="")
     assert kept.read(str(directory)).network == "" and kept.read(str(directory)).agent == "my-agent"
-    change(directory, agent="")
+    change(directory, agent="", profiles=())
     assert b"remembered" not in (directory / kept.NAME).read_bytes()
 
 
@@ -77,7 +78,8 @@ def test_a_change_keeps_what_it_does_not_know(directory: Path) -> None:
 @pytest.mark.parametrize(
     "text",
     ['network = "offline"\n', 'project = 7\n', 'project = "/a"\nremembered = 1\n', "project = \n", "\udcff",
-     'project = "/a"\n[remembered]\nnetwork = 1\n'],
+     'project = "/a"\n[remembered]\nnetwork = 1\n', 'project = "/a"\n[remembered]\nprofiles = "a"\n',
+     'project = "/a"\n[remembered]\nprofiles = [1]\n'],
 )  # fmt: skip
 def test_what_is_wrong_is_an_error_with_the_file(text: str, directory: Path) -> None:
     (directory / kept.NAME).write_bytes(os.fsencode(text))

@@ -13,18 +13,18 @@ import pytest
 from claudebox.document import Loaded, load
 from claudebox.errors import ClaudeboxError
 from claudebox.model import BUILTIN, Layer, Limits, MountRequest, Origin, Profile, Request, Setting
-from claudebox.profile import Remembered, effective_profile, load_config, shown
+from claudebox.profile import Remembered, effective_profile, load_files
 
 HOME, CWD = "/home/mia", "/home/mia/web"
 FILE = "~/.claudebox/config.toml"
 
 
-def config(text: str) -> Loaded:
-    return load([(FILE, Layer.CONFIG, text.encode())])[0]
+def config(text: str) -> tuple[Loaded, ...]:
+    return load([(FILE, Layer.CONFIG, text.encode())])
 
 
 def effective(toml: str | None = None, environment: dict[str, str] | None = None, **request: Any) -> Profile:
-    loaded = None if toml is None else config(toml)
+    loaded = () if toml is None else config(toml)
     return effective_profile(Request("agent", **request), loaded, environment or {}, home=HOME, cwd=CWD)
 
 
@@ -137,7 +137,7 @@ def test_precedence_of_the_tier(said: tuple[str, ...], tiers: tuple[str, ...]) -
     tier = {layer: tier if layer in said else "" for layer, tier in zip(LAYERS, tiers, strict=True)}
     found = effective_profile(
         Request("agent", network=tier["command line"]),
-        config(f'network.tier = "{tier["config"]}"') if tier["config"] else None,
+        config(f'network.tier = "{tier["config"]}"') if tier["config"] else (),
         {"CLAUDEBOX_NETWORK": tier["environment"]},
         home=HOME,
         cwd=CWD,
@@ -223,16 +223,6 @@ def test_links_stay_as_written(tmp_path: Path) -> None:
     ("arguments", "message", "hint"),
     [
         (
-            {"profiles": ("python",)},
-            "-P: named profiles are not available yet",
-            "leave -P out; write what every launch needs into config.toml",
-        ),
-        (
-            {"environment": {"CLAUDEBOX_PROFILE": "python"}},
-            "CLAUDEBOX_PROFILE: named profiles are not available yet",
-            "unset CLAUDEBOX_PROFILE; write what every launch needs into config.toml",
-        ),
-        (
             {"packages": ("python3",)},
             "--package: nix packages are not available yet",
             "leave --package out; install the package on the host",
@@ -284,35 +274,32 @@ def test_an_empty_variable_says_nothing() -> None:
 
 def test_config_is_read_where_it_lies(tmp_path: Path) -> None:
     home = tmp_path / "box"
-    assert load_config(str(home), str(tmp_path)) is None
+    where = {"ours": str(home), "home": str(tmp_path)}
+    assert load_files((), {}, Remembered(), **where) == ()
     home.mkdir(mode=0o700)
-    assert load_config(str(home), str(tmp_path)) is None
+    assert load_files((), {}, Remembered(), **where) == ()
     (home / "config.toml").write_text('agent = "codex"')
     (home / "config.toml").chmod(0o600)
-    loaded = load_config(str(home), str(tmp_path))
-    assert loaded is not None
+    (loaded,) = load_files((), {}, Remembered(), **where)
     assert loaded.origin("agent") == Origin(Layer.CONFIG, "~/box/config.toml:1")
-
-
-def test_shown() -> None:
-    assert shown("/home/mia/.claudebox/x", HOME) == "~/.claudebox/x"
-    assert shown("/home/miam/x", HOME) == "/home/miam/x"
-    assert shown("/x", "") == "/x"
 
 
 def test_a_launch_without_a_config_imports_next_to_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in [name for name in sys.modules if name.split(".")[0] == "claudebox"]:
         monkeypatch.delitem(sys.modules, name)
     heavy = ("tomllib", "dataclasses", "difflib", "shlex", "json", "rich", "pathlib", "shutil")
-    ours = ("document", "validate", "locate", "secret", "nearest", "console")
+    ours = ("document", "validate", "locate", "secret", "nearest", "console", "lineage", "checked")
     for name in (*heavy, *(f"claudebox.{one}" for one in ours)):
         monkeypatch.setitem(sys.modules, name, None)
     profile, model = importlib.import_module("claudebox.profile"), importlib.import_module("claudebox.model")
-    assert profile.load_config(str(tmp_path), "/home/mia") is None
+    where = {"ours": str(tmp_path), "home": "/home/mia"}
+    assert profile.load_files((), {}, profile.Remembered(), **where) == ()
     request = model.Request("agent", network="offline", env=("A", "B=1"), mounts=("~/x:rw",))
-    found = profile.effective_profile(request, None, {}, home=HOME, cwd=CWD)
+    found = profile.effective_profile(request, (), {}, home=HOME, cwd=CWD)
     assert found.tier.value == "offline"
     with pytest.raises(ImportError):  # the control: a config does need them
         (tmp_path / "config.toml").write_text("")
         (tmp_path / "config.toml").chmod(0o600)
-        profile.load_config(str(tmp_path), "/home/mia")
+        profile.load_files((), {}, profile.Remembered(), **where)
+    with pytest.raises(ImportError):
+        profile.load_files(("python",), {}, profile.Remembered(), ours="/nonexistent", home="/home/mia")

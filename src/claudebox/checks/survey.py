@@ -12,7 +12,7 @@ from claudebox.errors import ClaudeboxError
 from claudebox.host import survey_user
 from claudebox.model import Profile, Request, Tools, User
 from claudebox.process import SYSTEM_PATH
-from claudebox.profile import Remembered, effective_profile, load_config
+from claudebox.profile import Remembered, effective_profile, load_files
 from claudebox.repository import find_project
 from claudebox.run import guard, instance, kept
 from claudebox.run.landlock import landlock_abi
@@ -141,9 +141,9 @@ def _remembered(user: User | None, ours: str, project: str) -> Remembered:
 
 def _profile(environment: Mapping[str, str], ours: str, home: str, remembered: Remembered) -> Profile:
     """The defaults of a launch in the current directory."""
-    config = load_config(ours, home)
+    files = load_files((), environment, remembered, ours=ours, home=home)
     asked = Request(action="agent")
-    return effective_profile(asked, config, environment, home=home, cwd="/", remembered=remembered)
+    return effective_profile(asked, files, environment, home=home, cwd="/", remembered=remembered)
 
 
 def _sandbox(found: Mapping[str, Program], machine: str, deadline: float) -> Sandbox:

@@ -141,7 +141,11 @@ def as_value(one: Found, size: int) -> dict[str, Any]:
         "size": size,
         "orphaned": one.gone,
         "sessions": [run.pid for run in instances.sessions(one)],
-        "remembered": {"network": one.kept.network or None, "agent": one.kept.agent or None},
+        "remembered": {
+            "network": one.kept.network or None,
+            "agent": one.kept.agent or None,
+            "profiles": list(one.kept.profiles),
+        },
     }
 
 
@@ -176,6 +180,7 @@ def show(call: Call) -> int:
 def remembered(one: Found) -> str:
     """What `claudebox use` keeps for an instance."""
     words = [f"--network {one.kept.network}"] if one.kept.network else []
+    words = [*one.kept.profiles, *words]
     words += [f"--agent {one.kept.agent}"] if one.kept.agent else []
     return " ".join(words) or "nothing"
 

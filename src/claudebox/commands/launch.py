@@ -10,7 +10,7 @@ from claudebox.errors import ClaudeboxError
 from claudebox.host import survey, survey_user
 from claudebox.model import Request, SandboxPlan
 from claudebox.plan import build_plan
-from claudebox.profile import effective_profile, load_config
+from claudebox.profile import effective_profile, load_files
 from claudebox.repository import find_project
 from claudebox.run import instance, kept, locks, session, stubs
 from claudebox.signals import signal
@@ -31,9 +31,9 @@ def perform(request: Request, environment: dict[str, str]) -> int:
         held = locks.join(here, identity.directory, project.root, force=request.force, sweep=stubs.sweep)
         session.sweep(here)
         kept.note_tree(here, project.root, project.main)
-    config = load_config(ours, user.home)
     remembered = kept.remembered(identity.directory)
-    profile = effective_profile(request, config, environment, home=user.home, cwd=directory, remembered=remembered)
+    files = load_files(request.profiles, environment, remembered, ours=ours, home=user.home)
+    profile = effective_profile(request, files, environment, home=user.home, cwd=directory, remembered=remembered)
     spec = load_agent(profile.agent.value, f"{ours}/agents")
     own = identity.directory
     keep = not request.dry_run

@@ -9,10 +9,11 @@ from typing import Any
 from claudebox import arguments, console
 from claudebox.agents import load_agent
 from claudebox.commands.launch import start_directory
-from claudebox.errors import ClaudeboxError
+from claudebox.document import Loaded
 from claudebox.host import survey_user
-from claudebox.model import Instance, Profile, Request
-from claudebox.profile import Remembered, effective_profile, load_config
+from claudebox.model import Instance, Limits, Request, Setting
+from claudebox.profile import Remembered, effective_profile, load_files, single
+from claudebox.render.effective import Row, rows
 from claudebox.repository import find_project
 from claudebox.run import instance, kept
 from claudebox.text import printable
@@ -21,10 +22,10 @@ USAGE = "claudebox use [PROFILE...] [--network TIER] [--agent NAME] [--clear] [-
 EXAMPLES = """examples:
   claudebox use                        the effective values here, and where each comes from
   claudebox use --network offline      from now on in this project, where the command line does not say otherwise
-  claudebox use --agent codex
+  claudebox use python github          these profiles, left to right, instead of those remembered before
   claudebox use --clear                remember nothing
 
-It counts more than config.toml, and less than CLAUDEBOX_NETWORK and the command line."""
+It counts more than config.toml, and less than CLAUDEBOX_PROFILE, CLAUDEBOX_NETWORK and the command line."""
 
 
 def use(argv: list[str], environment: dict[str, str]) -> int:
@@ -36,15 +37,21 @@ def use(argv: list[str], environment: dict[str, str]) -> int:
     identity = instance.identify(ours, user.uid, find_project(directory, user, ours).main)
     before = kept.remembered(identity.directory)
     wanted = Remembered() if typed.clear else before
-    wanted = wanted._replace(network=typed.network or wanted.network, agent=typed.agent or wanted.agent)
-    # all is judged before anything is written: a tier that there is not, an agent without a file
-    config, request = load_config(ours, user.home), Request(action="agent")
-    profile = effective_profile(request, config, environment, home=user.home, cwd=directory, remembered=wanted)
+    wanted = wanted._replace(
+        network=typed.network or wanted.network,
+        agent=typed.agent or wanted.agent,
+        profiles=tuple(typed.profiles) or wanted.profiles,
+    )
+    # all is judged before anything is written: a profile or a tier that there is not, an agent without a file
+    if typed.profiles:  # also where CLAUDEBOX_PROFILE replaces them now
+        load_files((), {}, wanted, ours=ours, home=user.home)
+    files, request = load_files((), environment, wanted, ours=ours, home=user.home), Request(action="agent")
+    profile = effective_profile(request, files, environment, home=user.home, cwd=directory, remembered=wanted)
     if wanted.agent:
         load_agent(wanted.agent, f"{ours}/agents")
     if wanted != before:
         write(identity, ours, wanted)
-    show(identity, profile, as_json=typed.json)
+    show(identity, rows(profile, limits(files)), as_json=typed.json)
     return 0
 
 
@@ -52,18 +59,12 @@ def read(argv: list[str]) -> Namespace:
     """What was typed. Raises ClaudeboxError."""
     made = arguments.make("claudebox use", USAGE, EXAMPLES)
     add = made.add_argument
-    add("profiles", metavar="PROFILE", nargs="*", help="come with a later release")
+    add("profiles", metavar="PROFILE", nargs="*", help="profiles, left to right")
     add("-n", "--network", metavar="TIER", default="", help="how much network")
     add("--agent", metavar="NAME", default="", help="which agent")
     add("--clear", action="store_true", help="forget what was remembered before")
     add("--json", action="store_true", help="for scripts")
-    typed = arguments.parse(made, argv)
-    if typed.profiles:
-        raise ClaudeboxError(
-            f'"{typed.profiles[0]}": named profiles are not available yet',
-            "write what every launch needs into config.toml, or remember --network and --agent",
-        )
-    return typed
+    return arguments.parse(made, argv)
 
 
 def write(identity: Instance, ours: str, wanted: Remembered) -> None:
@@ -75,26 +76,13 @@ def write(identity: Instance, ours: str, wanted: Remembered) -> None:
         os.close(here)
 
 
-def rows(profile: Profile) -> list[tuple[str, str, str]]:
-    """(what, value, origin) of every effective value that a layer gave, and of the first ones always."""
-    found = [
-        ("network", profile.tier.value, str(profile.tier.origin)),
-        ("agent", profile.agent.value, str(profile.agent.origin)),
-        ("unattended", "yes" if profile.unattended.value else "no", str(profile.unattended.origin)),
-    ]
-    for name in ("backend", "nix_daemon", "nested_userns", "git_config"):
-        setting = getattr(profile, name)
-        if setting.origin.where:
-            found.append((name, str(setting.value).lower(), str(setting.origin)))
-    found += [("mount", f"{one.source} → {one.target} ({one.access})", str(one.origin)) for one in profile.mounts]
-    found += [("env", one.value, str(one.origin)) for one in profile.env_pass]
-    found += [("env", f"{one.value[0]}=…", str(one.origin)) for one in profile.env_set]
-    return found
+def limits(files: tuple[Loaded, ...]) -> tuple[tuple[str, Setting[Any]], ...]:
+    """The limits with their origins."""
+    return tuple((name, single(files, f"limits.{name}")) for name in Limits._fields)
 
 
-def show(identity: Instance, profile: Profile, *, as_json: bool) -> None:
+def show(identity: Instance, found: list[Row], *, as_json: bool) -> None:
     """Print the effective values on stdout."""
-    found = rows(profile)
     if as_json:
         import json
 

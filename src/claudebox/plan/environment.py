@@ -7,6 +7,7 @@ from claudebox.errors import ClaudeboxError
 from claudebox.model import Bind, Host, Mount, Note, Profile, Setting, Symlink, Variable, Why
 from claudebox.plan import login
 from claudebox.plan.filesystem import below
+from claudebox.typed import matches
 
 BIN = "/run/claudebox/bin"  # where the agent is found by its name
 HARMLESS = ("TERM", "COLORTERM", "TERM_PROGRAM", "TERM_PROGRAM_VERSION", "LANG", "LANGUAGE", "TZ", "NO_COLOR")
@@ -78,21 +79,6 @@ def passed(entry: Setting[str], theirs: dict[str, str], variables: dict[str, Var
         if name == pattern or ("*" in pattern and matches(name, (pattern,)) and not matches(name, never)):
             why = Why("passed", entry.origin)
             variables[name] = Variable(name=name, value=theirs[name], secret=name not in SHOWN, why=why)
-
-
-def matches(name: str, patterns: tuple[str, ...]) -> bool:
-    """Whether name is one of patterns, in which `*` stands at the start, at the end, or at both."""
-    for pattern in patterns:
-        core = pattern.strip("*")
-        if pattern.startswith("*") and pattern.endswith("*"):
-            found = core in name
-        elif pattern.endswith("*"):
-            found = name.startswith(core)
-        else:
-            found = name.endswith(core) if pattern.startswith("*") else name == pattern
-        if found:
-            return True
-    return False
 
 
 def path(host: Host, mounts: list[Mount]) -> str:

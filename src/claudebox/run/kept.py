@@ -35,7 +35,7 @@ ESCAPED = frozenset(b'%"\\\x7f') | frozenset(range(32))
 
 class Kept(NamedTuple):
     """What instance.toml says. made: as written, used: seconds of the wall clock; inode: of the project's directory
-    when it was made, 0 if unknown; network, agent: what `claudebox use` remembered, "" for nothing."""
+    when it was made, 0 if unknown; network, agent, profiles: what `claudebox use` remembered, empty for nothing."""
 
     project: str
     inode: int = 0
@@ -43,6 +43,7 @@ class Kept(NamedTuple):
     used: int = 0
     network: str = ""
     agent: str = ""
+    profiles: tuple[str, ...] = ()
 
 
 def encoded(path: str) -> str:
@@ -136,7 +137,7 @@ def read(directory: str) -> Kept:
 def remembered(directory: str) -> Remembered:
     """What `claudebox use` keeps for a project. Raises ClaudeboxError."""
     found = read(directory)
-    return Remembered(network=found.network, agent=found.agent)
+    return Remembered(network=found.network, agent=found.agent, profiles=found.profiles)
 
 
 def scanned(text: bytes) -> Kept | None:
@@ -152,6 +153,8 @@ def scanned(text: bytes) -> Kept | None:
             inside = True
         elif inside and key in ("network", "agent") and _word(value):
             found[key] = value[1:-1]
+        elif inside and key == "profiles" and value[:1] + value[-1:] == "[]" and all(map(_word, _listed(value))):
+            found[key] = tuple(word[1:-1] for word in _listed(value))
         elif not inside and key == "inode" and value.isascii() and value.isdigit():
             found[key] = int(value[:20])
         elif not inside and key == "made" and len(value) == 20:
@@ -162,7 +165,12 @@ def scanned(text: bytes) -> Kept | None:
 
 
 def _word(value: str) -> bool:
-    return len(value) > 1 and value[0] == value[-1] == '"' and value[1:-1].replace("-", "").isalnum()
+    plain = value[1:-1].replace("-", "").replace("_", "").replace(".", "")
+    return len(value) > 1 and value[0] == value[-1] == '"' and plain.isalnum()
+
+
+def _listed(value: str) -> list[str]:
+    return value[1:-1].split(", ")
 
 
 def parsed(text: bytes, directory: str) -> Kept:
@@ -177,7 +185,10 @@ def parsed(text: bytes, directory: str) -> Kept:
     remembered, inode = found.get("remembered", {}), found.get("inode")
     if not isinstance(remembered, dict):
         raise ClaudeboxError(f"{where}: remembered is no table", hint)
+    profiles = remembered.get("profiles", [])
     words = (found.get("project"), *(remembered.get(key, "") for key in ("network", "agent")))
+    if not isinstance(profiles, list) or not all(isinstance(word, str) for word in profiles):
+        raise ClaudeboxError(f"{where}: remembered.profiles is no list of names", hint)
     if not all(isinstance(word, str) for word in words) or not words[0]:
         raise ClaudeboxError(f"{where} names no project, or what it remembers is no text", hint)
     return Kept(
@@ -186,6 +197,7 @@ def parsed(text: bytes, directory: str) -> Kept:
         made=str(found.get("made", "")),
         network=words[1],
         agent=words[2],
+        profiles=tuple(profiles),
     )
 
 
@@ -226,8 +238,8 @@ def inode(path: str) -> int:
         return 0
 
 
-def change(here: int, directory: str, changes: dict[str, Any], remembered: dict[str, str]) -> None:
-    """Set keys of the file and of `[remembered]`, "" takes one out; what else it holds stays as it is.
+def change(here: int, directory: str, changes: dict[str, Any], remembered: dict[str, Any]) -> None:
+    """Set keys of the file and of `[remembered]`, what is empty takes one out; what else it holds stays as it is.
 
     here: the instance's directory, which directory names in errors. Raises ClaudeboxError.
     """
@@ -240,7 +252,7 @@ def change(here: int, directory: str, changes: dict[str, Any], remembered: dict[
     table = document.setdefault("remembered", tomlkit.table())
     for key, value in remembered.items():
         if value:
-            table[key] = value
+            table[key] = list(value) if isinstance(value, tuple) else value
         else:
             table.pop(key, None)
     if not table:

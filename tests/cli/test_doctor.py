@@ -275,6 +275,7 @@ def test_state_that_others_can_write(box: Box) -> None:
     assert found["status"] == "failed"
     assert f"{inside} can be written by others" in found["detail"] and f"chmod go-w {inside}" in found["fix"]
     assert "link is a link" in found["detail"]
+    (box.state / "config.toml").touch(mode=0o600)
     box.state.chmod(0o770)
     found = doctor(box)
     assert failing(found) == ["state", "config"], "what is in it cannot be trusted either"

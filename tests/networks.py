@@ -91,7 +91,7 @@ class Talk:
     def until(self, wanted: Sequence[str], how: str, to: str, *, within: float = 1.0, **more: Any) -> float:
         """Ask until the error is one of the wanted ones; the seconds that it took, which are not more than within."""
         started = time.monotonic()
-        while (error := self.error(how, to, **more)) not in wanted:
+        while (error := self.error(how, to, patience=0.1, **more)) not in wanted:
             assert time.monotonic() - started < within + 5, f"{how} to {to} is still {error!r}"
         took = time.monotonic() - started
         assert took < within

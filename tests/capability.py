@@ -188,6 +188,7 @@ PROBES: dict[str, Callable[[], object]] = {
     "landlock": _landlock(1),
     "landlock_scopes": _landlock(6),
     "git": _trying("git", "init", "-q", "repository"),
+    "openssl": _trying("openssl", "version"),
     "strace": _trying("strace", "-f", "-o", "/dev/null", "true"),
     "gdb": _trying("gdb", "--batch", "-ex", "run", "true"),
     "ss": _trying("ss", "--all"),

@@ -3,3 +3,4 @@
 from __future__ import annotations
 
 from clients import claude, model, tcp_model  # noqa: F401
+from endpoint import endpoint  # noqa: F401

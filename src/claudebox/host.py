@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 
-from claudebox import cgroups, process
+from claudebox import cgroups, listening, process
 from claudebox.agents import AgentSpec
 from claudebox.errors import ClaudeboxError
 from claudebox.layout import find_repository, read_tree
@@ -144,6 +144,7 @@ def survey(
         login_store=store,
         memory=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
         cgroups=cgroups.survey(),
+        listening=listening.survey([p.path for p in pins]),
     )
 
 

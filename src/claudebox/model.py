@@ -369,6 +369,7 @@ class Host(NamedTuple):
     login_store: str = ""  # the host's directory with the agent's login, canonical; "" where none is brokered
     memory: int = 0  # of the machine, bytes
     cgroups: tuple[Cgroup, ...] = ()
+    listening: tuple[str, ...] = ()  # sockets of the host below what is granted, canonical
 
 
 # --- what was decided --------------------------------------------------------------------------
@@ -382,7 +383,8 @@ class Bind(NamedTuple):
     the agent can write; stage: where bwrap puts it until then. inside: a late mount of a path of the
     sandbox over itself. point: bwrap makes the mount point, and the mount is a clone of what lies in a
     `Stage`. sensitive: which known secret it reaches, or "". submount: it came along with
-    the bind of a directory above it, on the host too.
+    the bind of a directory above it, on the host too. covers: the socket of the host that it hides; then source
+    is another path of the sandbox.
     """
 
     source: str
@@ -396,6 +398,7 @@ class Bind(NamedTuple):
     point: Literal["", "file", "directory"] = ""
     sensitive: str = ""
     submount: bool = False
+    covers: str = ""
 
 
 class Tmpfs(NamedTuple):

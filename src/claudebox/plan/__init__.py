@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from claudebox.agents import AgentSpec
 from claudebox.model import Bind, Host, Instance, Mount, Note, Profile, Request, SandboxPlan
-from claudebox.plan import agent, environment, filesystem, git, isolation, limits, login, network, settings
+from claudebox.plan import agent, environment, filesystem, git, isolation, limits, login, network, settings, sockets
 
 
 def build_plan(request: Request, profile: Profile, host: Host, spec: AgentSpec, instance: Instance) -> SandboxPlan:
@@ -28,6 +28,7 @@ def build_plan(request: Request, profile: Profile, host: Host, spec: AgentSpec, 
     mounts += settings.mounts(profile, host, spec)
     mounts += filesystem.requested(profile, host)
     mounts += login.masks(request, host, spec)
+    mounts += sockets.masks(mounts, host)
     tier = profile.tier.value
     made = filesystem.ordered(mounts, host.submounts)
     bounds = limits.build(profile, host)
@@ -58,6 +59,7 @@ def build_plan(request: Request, profile: Profile, host: Host, spec: AgentSpec, 
             *host.project.notes,
             *net_notes,
             *grants(mounts),
+            *sockets.notes(mounts),
             *isolation.notes(profile, host, tier),
             *limits.notes(bounds, profile, host),
             *agent.notes(profile, host, spec),

@@ -40,10 +40,13 @@ class Mending:
         self.masks = {
             m.target: m for m in ours if below(m.target, plan.repository) or m.target == f"{plan.project}/.git"
         }
+        self.sockets = {m.target: m for m in plan.mounts if isinstance(m, Bind) and m.covers}
+        self.masks |= self.sockets
         trees = f"{plan.repository}/worktrees"
         entries = {t for t, m in self.masks.items() if os.path.dirname(t) == trees and m.access == "ro"}
         self.optional = {trees, *entries}
-        self.before = {target: content(target) for target, mask in self.masks.items() if mask.access == "ro"}
+        kept = [t for t, mask in self.masks.items() if mask.access == "ro" and t not in self.sockets]
+        self.before = {target: content(target) for target in kept}
         self.dropped: set[str] = set()
         self.changes: Changes | None = None
 
@@ -64,7 +67,7 @@ class Mending:
 
     def _put_back(self, missing: list[str]) -> str:
         sandbox = self.supervision.sandbox
-        again = [self.masks[target] for target in sorted(missing, key=lambda path: path.count("/"))]
+        again = [self.masks[t] for t in sorted(missing, key=lambda path: path.count("/")) if self._has_place(t)]
         mounts.enter(mounts.masking(again, sandbox.guard.pid), sandbox.init)
         still = mounts.detached(self.plan, mountinfo.read(f"/proc/{sandbox.init}/mountinfo"))
         for target in self.optional.intersection(still).difference(self.dropped):
@@ -74,9 +77,20 @@ class Mending:
         # one that is not back has no name just now, and its appearance wakes us
         return next(filter(None, (self._judge(target) for target in missing if target not in still)), "")
 
+    def _has_place(self, target: str) -> bool:
+        """Whether there is something to mask: the host's socket has gone, as a rule, and may come back."""
+        mask = self.masks[target]
+        try:
+            return not mask.covers or stat.S_ISSOCK(os.lstat(mask.covers).st_mode)
+        except OSError:
+            return False
+
     def _judge(self, target: str) -> str:
         """What became of one that was put back; why the session has to end, or ""."""
         if self.masks[target].access != "ro":
+            return ""
+        if covered := self.masks[target].covers:
+            self.supervision.say(f"the host made {covered} anew: it is masked again, the agent may be connected to it")
             return ""
         before, now = self.before[target], content(target)
         if isinstance(now, bytes) and (why := writer(target)):
@@ -105,8 +119,9 @@ class Mending:
             return
         from claudebox.run.notify import Changes
 
-        parents = sorted({os.path.dirname(target) for target in self.masks} - self.dropped)
-        names = sorted({os.path.basename(target) for target in self.masks})
+        places = [mask.covers or target for target, mask in self.masks.items()]
+        parents = sorted({os.path.dirname(place) for place in places} - self.dropped)
+        names = sorted({os.path.basename(place) for place in places})
         self.changes = Changes([parent for parent in parents if os.path.isdir(parent)], names)
         self.supervision.watch(self.changes.descriptor, select.POLLIN, self._appeared)
 

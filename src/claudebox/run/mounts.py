@@ -210,7 +210,12 @@ def roots_of(plan: SandboxPlan, pins: dict[str, int]) -> dict[str, tuple[str, st
         relative = path[len(entry.target.rstrip("/")) :]
         roots[source] = (entry.device, entry.root.rstrip("/") + relative or "/")
     for mount in plan.mounts:
-        if isinstance(mount, Bind) and mount.inside and isinstance(on := holder(plan, mount), Bind):
+        if (
+            isinstance(mount, Bind)
+            and mount.inside
+            and not mount.covers
+            and isinstance(on := holder(plan, mount), Bind)
+        ):
             device, root = roots.get(on.source, ("", ""))
             if root:
                 roots[mount.source] = (device, root.rstrip("/") + mount.source[len(on.target) :])

@@ -61,7 +61,7 @@ class Mending:
             self._watch()
             return self._put_back(missing)
         except (OSError, ClaudeboxError) as error:
-            if not os.path.lexists(f"/proc/{self.supervision.sandbox.init}/ns/mnt"):
+            if not os.path.exists(f"/proc/{self.supervision.sandbox.init}/ns/mnt"):
                 return ""  # the sandbox has ended meanwhile
             return f"the host replaced {', '.join(missing)}, which could not be put back: {error}"
 

@@ -63,9 +63,15 @@ table inet claudebox_doctor {
   }
   chain input {
     type filter hook input priority 0; policy drop;
+    tcp flags & (fin | syn | rst | ack) == syn drop
+    icmp type { destination-unreachable } accept
     ct state established,related accept
     icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept
     counter drop
+  }
+  chain before_input {
+    type filter hook prerouting priority -300; policy accept;
+    meta l4proto 6 notrack
   }
 }
 """

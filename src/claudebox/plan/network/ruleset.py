@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 TABLE = "inet claudebox"
 TCP, UDP = 6, 17  # by number: /etc/protocols is missing on minimal systems
+# A backend's packets have 64 kB, and tracking adds each of them up once more. No start of a connection comes in.
+UNTRACKED = "TCP needs no connection tracking"
 FAMILY = {4: "ip", 6: "ip6"}
 DISCOVERY = "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert }"
 
@@ -27,6 +29,8 @@ def ruleset(interface: Interface, allowed: tuple[Allowed, ...], own: tuple[Prefi
             *_chain("reasons", "which row of the table it was, counted", _reasons()),
             *_chain("output", f"from the sandbox to {interface.device}", _output(interface, allowed)),
             *_chain("input", "answers only: a backend delivers datagrams of anybody", _input(interface)),
+            *_chain("before_output", UNTRACKED, [_hook("output", -300, "accept"), f"meta l4proto {TCP} notrack"]),
+            *_chain("before_input", UNTRACKED, [_hook("prerouting", -300, "accept"), f"meta l4proto {TCP} notrack"]),
             *_chain("forward", "nothing is behind the sandbox", [_hook("forward")]),
             "}",
             "",
@@ -74,8 +78,8 @@ def _chain(name: str, what: str, rules: list[str]) -> list[str]:
     return [f"  chain {name} {{  # {what}", *(f"    {rule}" for rule in rules), "  }"]
 
 
-def _hook(name: str) -> str:
-    return f"type filter hook {name} priority 0; policy drop"
+def _hook(name: str, priority: int = 0, policy: str = "drop") -> str:
+    return f"type filter hook {name} priority {priority}; policy {policy}"
 
 
 def _refuse() -> list[str]:
@@ -138,10 +142,19 @@ def _allow(one: Allowed) -> list[str]:
 
 
 def _input(interface: Interface) -> list[str]:
-    rules = [_hook("input"), 'iifname "lo" accept', "ct state established,related accept"]
+    nobody = 'counter drop comment "nobody asked for it"'
+    rules = [
+        _hook("input"),
+        'iifname "lo" accept',
+        f"tcp flags & (fin | syn | rst | ack) == syn {nobody}",  # the start of a connection; TCP itself judges the rest
+        f"meta l4proto {TCP} accept",
+        "icmp type { destination-unreachable, time-exceeded, parameter-problem } accept",
+        "icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem } accept",
+        "ct state established,related accept",
+    ]
     if interface.ipv6:
         rules.append(f"{DISCOVERY} accept")
-    return [*rules, 'counter drop comment "nobody asked for it"']
+    return [*rules, nobody]
 
 
 def _daddr(text: str) -> str:

@@ -153,8 +153,20 @@ CLAUDEBOX
 #   chain input {  # answers only: a backend delivers datagrams of anybody
 #     type filter hook input priority 0; policy drop
 #     iifname "lo" accept
+#     tcp flags & (fin | syn | rst | ack) == syn counter drop comment "nobody asked for it"
+#     meta l4proto 6 accept
+#     icmp type { destination-unreachable, time-exceeded, parameter-problem } accept
+#     icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem } accept
 #     ct state established,related accept
 #     counter drop comment "nobody asked for it"
+#   }
+#   chain before_output {  # TCP needs no connection tracking
+#     type filter hook output priority -300; policy accept
+#     meta l4proto 6 notrack
+#   }
+#   chain before_input {  # TCP needs no connection tracking
+#     type filter hook prerouting priority -300; policy accept
+#     meta l4proto 6 notrack
 #   }
 #   chain forward {  # nothing is behind the sandbox
 #     type filter hook forward priority 0; policy drop

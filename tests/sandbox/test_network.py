@@ -88,6 +88,14 @@ class Asked:
             self.process.communicate(timeout=20)
 
 
+def recorded(networks: Networks, one: Sandbox, message: str) -> None:
+    """Wait until the session's record has a message."""
+    deadline = time.monotonic() + PATIENCE
+    while not any(message in path.read_text() for path in networks.box(one).state.glob("instances/*/sessions/*.json")):
+        assert time.monotonic() < deadline, f"nothing said: {message}"
+        time.sleep(0.02)
+
+
 def backend_of(name: str) -> int:
     """The running backend of our only sandbox."""
     found = [pid for pid in leak.descendants() if Path(f"/proc/{pid}/comm").read_text().strip() in (name, "passt.avx2")]
@@ -139,6 +147,7 @@ def test_a_backend_that_dies_is_started_once_more(networks: Networks, one: Sandb
         assert ask("dial", "192.168.77.10") == "Connection refused", "the rules stand"
         os.kill(backend_of(one.backend), signal.SIGKILL)
         ask.until(PUBLIC, "Network is unreachable")
+        recorded(networks, one, "has no network from now on")  # the device is gone before the launcher hears of it
         said = ask.end()
     assert said.count(one.backend) == 2
     assert "started again, under the same rules" in said and "has no network from now on" in said

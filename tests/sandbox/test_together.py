@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -94,3 +96,50 @@ def test_what_both_left_is_swept_by_the_next(box: Box, tree: Path) -> None:
     assert (box.app / ".git" / "commondir").exists()
     assert launch(box, tree).status == 0
     assert sorted((box.app / ".git").iterdir()) == before
+
+
+@pytest.mark.parametrize("kind", ["directory", "file"])
+def test_a_mount_point_that_another_session_removes_is_mounted_again(box: Box, tree: Path, kind: str) -> None:
+    source, target = box.home / "source", box.home / "granted"
+    if kind == "directory":
+        source.mkdir()
+        (source / "f").write_text("granted\n")
+    else:
+        source.write_text("granted\n")
+    read = "cat ~/granted/f" if kind == "directory" else "cat ~/granted"
+    remove = "rmdir ~/granted" if kind == "directory" else "rm ~/granted"
+    with session(box, box.app, "-m", f"{source}:{target}") as first:
+        assert first.stdin and first.stdout
+        for round in range(2):  # a clone is left for the next time
+            with session(box, tree) as second:
+                assert end(second, f"{remove}; echo $?").stdout == "0\n", "to the other it is an ordinary name"
+            wait_for_message(box, first.pid, round + 1)
+            first.stdin.write(f'{read}; read -r line; eval "$line"\n'.encode())
+            first.stdin.flush()
+            assert first.stdout.readline() == b"granted\n", end(first)
+        done = end(first, "touch ~/granted/f ~/granted; exit 3")
+    assert done.status == 3 and "mounted again" in done.stderr and "Read-only" in done.stderr
+
+
+def wait_for_message(box: Box, pid: int, count: int) -> None:
+    """Until a session's record has so many messages."""
+    deadline = time.monotonic() + 10
+    while True:
+        (record,) = box.state.glob(f"instances/*/sessions/{pid}.json")
+        if len(json.loads(record.read_text())["messages"]) >= count:
+            return
+        assert time.monotonic() < deadline, record.read_text()
+        time.sleep(0.02)
+
+
+def test_a_link_where_the_mount_point_was_ends_the_session(box: Box, tree: Path) -> None:
+    source = box.home / "source"
+    source.mkdir()
+    with session(box, box.app, "-m", f"{source}:{box.home}/granted") as first:
+        with session(box, tree) as second:
+            script = "cd; while :; do rmdir granted && ln -sT .claude granted && break; done 2>/dev/null; echo done"
+            assert end(second, script).stdout == "done\n"
+        first.wait(20)
+        done = end(first)
+    assert (done.status == 137 and "was ended" in done.stderr) or done.status == 0
+    assert not list(source.iterdir())

@@ -61,13 +61,16 @@ def _launch(plan: SandboxPlan, pins: dict[str, int], here: int, held: locks.Held
         leaving.callback(ended.now)
         start = start_bwrap(plan, pins, watch)
         # bwrap takes 5 ms from here: what only the rest of the launch needs is made ready meanwhile
-        from claudebox.run import mounts
+        from claudebox.run import mounts, spares
         from claudebox.run.limits import Limits
         from claudebox.run.mending import Mending
         from claudebox.run.supervise import Supervision
         from claudebox.run.terminal import Terminal
 
-        waiting = mounts.waiting(plan, watch.pid)
+        ours, theirs = spares.pair()
+        leaving.callback(spares.close, ours, theirs)
+        kept = spares.kept(plan)
+        waiting = mounts.waiting(plan, watch.pid, lambda: spares.send(theirs, kept), (theirs,))
         arrivals, terminal, roots = signals.Arrivals(), Terminal(), mounts.roots_of(plan, pins)
         arrivals.check = lambda: still_there(start.outer, watch)
         network = prepare_network(plan, ended, leaving)
@@ -87,7 +90,7 @@ def _launch(plan: SandboxPlan, pins: dict[str, int], here: int, held: locks.Held
         mounts.enter(waiting, sandbox.init, arrivals)  # 8: late mounts, compared with the plan
         supervision = Supervision(plan, sandbox, terminal, arrivals)
         supervision.record = record.add
-        supervision.put_back = Mending(plan, supervision).put_back
+        supervision.put_back = Mending(plan, supervision, spares.receive(ours, kept)).put_back
         mounts.verify(plan, sandbox.init, roots)
         if network:
             network.lead_out(arrivals)  # 10: only after the rules

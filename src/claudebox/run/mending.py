@@ -18,7 +18,7 @@ from claudebox import descriptors, mountinfo
 from claudebox.errors import ClaudeboxError
 from claudebox.model import Bind
 from claudebox.plan.filesystem import below
-from claudebox.run import mounts
+from claudebox.run import mounts, spares
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,9 +33,9 @@ Content = bytes | tuple[tuple[str, int, int, int], ...] | None
 class Mending:
     """The masks of one session, and what lay under them when it began."""
 
-    def __init__(self, plan: SandboxPlan, supervision: Supervision) -> None:
+    def __init__(self, plan: SandboxPlan, supervision: Supervision, clones: spares.Spares) -> None:
         """Called before the token: what is read here is the host's."""
-        self.plan, self.supervision = plan, supervision
+        self.plan, self.supervision, self.clones = plan, supervision, clones
         ours = [m for m in plan.mounts if isinstance(m, Bind) and m.inside and plan.repository]
         self.masks = {
             m.target: m for m in ours if below(m.target, plan.repository) or m.target == f"{plan.project}/.git"
@@ -53,17 +53,25 @@ class Mending:
     def put_back(self, gone: list[str]) -> str:
         """Mount what is gone again; why the session has to end, "" where all is well. gone: mount points."""
         missing = [target for target in gone if target not in self.dropped]
-        if foreign := [target for target in missing if target not in self.masks]:
+        tops = [target for target in missing if target in self.clones]
+        alone = [target for target in missing if not any(below(target, top) for top in tops)]
+        if foreign := [target for target in alone if target not in self.masks]:
             return f"the host detached {', '.join(foreign)}"
-        if not missing:
-            return ""
         try:
-            self._watch()
-            return self._put_back(missing)
+            if tops:
+                self._put_back_clones(tops)
+            if alone:
+                self._watch()
+            return self._put_back(alone) if alone else ""
         except (OSError, ClaudeboxError) as error:
             if not os.path.exists(f"/proc/{self.supervision.sandbox.init}/ns/mnt"):
                 return ""  # the sandbox has ended meanwhile
             return f"the host replaced {', '.join(missing)}, which could not be put back: {error}"
+
+    def _put_back_clones(self, tops: list[str]) -> None:
+        sandbox = self.supervision.sandbox
+        spares.put_back(self.plan, tops, self.clones, sandbox.guard.pid, sandbox.init)
+        self.supervision.say(f"another session removed {', '.join(tops)} from the home they share; it is mounted again")
 
     def _put_back(self, missing: list[str]) -> str:
         sandbox = self.supervision.sandbox

@@ -15,6 +15,10 @@ from claudebox.run import signals
 from claudebox.run.namespaces import CLONE_NEWNS, LIBC, Waiting, answered, checked, fork_waiting, kill, tell
 from claudebox.run.points import holder
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 OPEN_TREE, MOVE_MOUNT, FSOPEN, FSCONFIG, FSMOUNT, MOUNT_SETATTR = 428, 429, 430, 431, 432, 442
 CLONE, RECURSIVE, EMPTY_PATH, CLOEXEC = 1, 0x8000, 0x1000, os.O_CLOEXEC
 FROM_EMPTY, TO_EMPTY = 0x04, 0x40
@@ -23,10 +27,21 @@ DETACH = 2
 STAGING = "/run/s"
 
 
-def waiting(plan: SandboxPlan, group: int) -> Waiting:
-    """A fork in the sandbox's group that will make every late mount, when `enter` names the sandbox."""
+def waiting(
+    plan: SandboxPlan, group: int, then: Callable[[], None] | None = None, keep: tuple[int, ...] = ()
+) -> Waiting:
+    """A fork in the sandbox's group that will make every late mount, when `enter` names the sandbox.
+
+    then: what it does there afterwards; keep: the descriptors that it needs for that.
+    """
     late = [m for m in plan.mounts if is_late(m) and not (isinstance(m, Bind) and m.submount)]
-    return fork_waiting(group, CLONE_NEWNS, [lambda: _make(plan, late)])
+
+    def make() -> None:
+        _make(plan, late)
+        if then:
+            then()
+
+    return fork_waiting(group, CLONE_NEWNS, [make], keep=keep)
 
 
 def enter(waiting: Waiting, pid: int, arrivals: signals.Arrivals | None = None) -> None:
@@ -79,6 +94,25 @@ def _over_itself(mount: Bind, point: int) -> None:
     tree = _open_tree(_walk(mount.source), CLONE | RECURSIVE)
     _attributes(tree, READ_ONLY if mount.access == "ro" else 0)
     _attach(tree, point)
+
+
+def clone(target: str) -> int:
+    """A detached clone of what is mounted at target, with all below it."""
+    return _open_tree(_walk(target), CLONE | RECURSIVE)
+
+
+def attach_again(tree: int, target: str, *, directory: bool) -> None:
+    """Mount a clone at target, whose last name is made where it is missing. In a fork; raises OSError."""
+    holder, _, name = target.rpartition("/")
+    above = _walk(holder)
+    try:
+        if directory:
+            os.mkdir(name, 0o755, dir_fd=above)
+        else:
+            os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644, dir_fd=above))
+    except FileExistsError:
+        pass
+    _attach(tree, descriptors.walk(above, [name]))
 
 
 def masking(masks: list[Bind], group: int) -> Waiting:

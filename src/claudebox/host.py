@@ -20,12 +20,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+# Never ssl or pki whole: private keys lie in them, which root and the group ssl-cert can read.
 ETC = (
     "alternatives", "bash.bashrc", "bashrc", "ca-certificates", "ca-certificates.conf", "crypto-policies",
     "debian_version", "default/locale", "fonts", "gai.conf", "gnutls", "host.conf", "inputrc", "ld.so.cache",
     "ld.so.conf", "ld.so.conf.d", "locale.conf", "localtime", "lsb-release", "magic", "mime.types", "nsswitch.conf",
-    "os-release", "perl", "pki", "profile", "profile.d", "profiles", "protocols", "python3", "python3.11", "rpc",
-    "services", "shells", "ssl", "static", "terminfo", "timezone",
+    "os-release", "perl", "pki/ca-trust", "pki/java", "pki/tls/cert.pem", "pki/tls/certs", "pki/tls/ct_log_list.cnf",
+    "pki/tls/openssl.cnf", "pki/tls/openssl.d", "pki/trust", "profile", "profile.d", "profiles", "protocols", "python3",
+    "python3.11", "rpc", "services", "shells", "ssl/ca-bundle.pem", "ssl/cert.pem", "ssl/certs", "ssl/ct_log_list.cnf",
+    "ssl/openssl.cnf", "ssl/openssl.d", "static", "terminfo", "timezone",
 )  # fmt: skip
 ENV = "/usr/bin/env"  # the one that runs in the sandbox, whatever PATH says
 SECRETS = (

@@ -48,8 +48,8 @@ def test_env_is_tried_once(box: Box) -> None:
 def test_a_part_of_the_system_on_a_file_system_of_its_own(box: Box) -> None:
     """It comes along with the mount above it, read-only, as the plan says."""
     world = "mount -t tmpfs none /usr/local && mkdir /usr/local/deep && mount -t tmpfs none /usr/local/deep && "
-    world += "mount -t tmpfs none /etc/ssl && echo made | tee /usr/local/deep/file >/etc/ssl/file && "
-    script = "cat /usr/local/deep/file /etc/ssl/file; echo 2>/dev/null >/usr/local/deep/new || echo kept out"
+    world += "mount -t tmpfs none /etc/ssl/certs && echo made | tee /usr/local/deep/file >/etc/ssl/certs/file && "
+    script = "cat /usr/local/deep/file /etc/ssl/certs/file; echo 2>/dev/null >/usr/local/deep/new || echo kept out"
     done = box.run([*WORLD, f"{world}{USER}{box.program} run -n offline -- sh -c '{script}'"])
     assert (done.status, done.stdout, done.stderr) == (0, "made\nmade\nkept out\n", "")
     shown = box.run([*WORLD, f"{world}{USER}{box.program} run -n offline --dry-run -- true"]).stdout

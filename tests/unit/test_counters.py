@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
+from pytest import MonkeyPatch
+
+from claudebox.commands import sessions
+from claudebox.run import kept
 from claudebox.run.counters import Count, parsed
+from claudebox.run.session import Session
 
 LISTING = """table inet claudebox {
 \tset host4 {
@@ -38,3 +46,26 @@ def test_rules_with_a_name_are_counted_by_it() -> None:
 
 def test_what_is_no_listing_counts_nothing() -> None:
     assert parsed("") == parsed("counter packets") == parsed('counter packets comment "x"') == ()
+
+
+def test_an_nft_that_some_sandbox_could_have_planted_is_not_run(tmp_path: Path, monkeypatch: MonkeyPatch) -> None:
+    """Of whichever project: the fork that runs it has rights over the session's network."""
+    instance, other, mounted = tmp_path / "ours" / "instances" / ("a" * 16), tmp_path / "other", tmp_path / "mounted"
+    for directory in (instance, other, mounted):
+        directory.mkdir(parents=True)
+    for directory in (other, mounted):
+        (directory / "nft").touch(0o755)
+    monkeypatch.setattr(sessions.counters, "sandbox_of", lambda pid: 1)
+    monkeypatch.setattr(sessions.counters, "counters", lambda init, nft: ran.append(nft) or ())
+    session = Session(1, 1, "", "/project", "/project", "internet-only", "", (), "", 0)
+    path = {"PATH": f"{other}:{mounted}"}
+    ran: list[str] = []
+    sessions.counted_of(session, path, str(tmp_path / "ours"))
+    assert ran == [f"{other}/nft"], "the control: it is found while nobody can have planted it"
+    here = os.open(instance, os.O_RDONLY)
+    kept.begin(here, str(other))
+    kept.note_written(here, [str(mounted)], str(other))
+    os.close(here)
+    ran.clear()
+    sessions.counted_of(session, path, str(tmp_path / "ours"))
+    assert not [nft for nft in ran if nft.startswith(str(tmp_path))]

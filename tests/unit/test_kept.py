@@ -133,3 +133,19 @@ def test_a_moved_project_is_known_by_its_inode_then_by_its_name(tmp_path: Path) 
     assert kept.moved_from(str(ours), str(new)) == "/gone/app"
     put(ours, "3" * 16, "/gone/renamed", inode=new.stat().st_ino)
     assert kept.moved_from(str(ours), str(new)) == "/gone/renamed"
+
+
+def test_what_sandboxes_could_write_is_never_cut_off(tmp_path: Path) -> None:
+    put(tmp_path, "a" * 16, "/p")
+    paths = [f"/trees/{number:04}/{'x' * 80}" for number in range(2000)]
+    here = os.open(tmp_path / "instances" / ("a" * 16), os.O_RDONLY)
+    kept.note_written(here, ["/p", *paths], "/p")
+    kept.note_written(here, ["/data", paths[0]], "/p")
+    os.close(here)
+    assert set(kept.projects(str(tmp_path))) == {"/p", "/data", *paths}
+
+
+def test_instances_that_cannot_be_listed_are_not_none(tmp_path: Path) -> None:
+    (tmp_path / "instances").touch()
+    with pytest.raises(ClaudeboxError, match="cannot list"):
+        kept.projects(str(tmp_path))

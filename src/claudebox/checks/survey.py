@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeVar
 from claudebox.checks import Device, Facts, Problem, Program, Sandbox, fixes, programs, state, tiers, trials
 from claudebox.errors import ClaudeboxError
 from claudebox.host import survey_user
-from claudebox.model import Profile, Request, Tools, User
+from claudebox.model import Profile, Project, Request, Tools, User
 from claudebox.process import SYSTEM_PATH
 from claudebox.profile import Remembered, effective_profile, load_files
 from claudebox.repository import find_project
@@ -93,8 +93,8 @@ def find_place(environment: Mapping[str, str]) -> Place:
     project = _project(user, ours)
     remembered = _or(wrong["config"], lambda: _remembered(user, ours, project), Remembered())
     profile = _or(wrong["config"], lambda: _profile(environment, ours, home, remembered), None)
-    nobody: tuple[str, ...] = ()
-    projects = _or(wrong["state"], lambda: kept.projects(ours), nobody)
+    unsure: tuple[str, ...] = (home,)  # where that cannot be told, nothing that lies below it is run
+    projects = _or(wrong["state"], lambda: kept.projects(ours), unsure)
     written = [os.path.realpath(m.source) for m in profile.mounts if m.access == "rw"] if profile else []
     return Place(
         user=wrong["user"][0] if wrong["user"] else None,
@@ -103,7 +103,7 @@ def find_place(environment: Mapping[str, str]) -> Place:
         state=tuple(wrong["state"]),
         profile=profile,
         config=tuple(wrong["config"]),
-        untrusted=(ours, *projects, *([project] if project else []), *written),
+        untrusted=(ours, *projects, *([project.root] if project else []), *written),
     )
 
 
@@ -125,18 +125,18 @@ def _home() -> str:
         return "/nonexistent"
 
 
-def _project(user: User | None, ours: str) -> str:
+def _project(user: User | None, ours: str) -> Project | None:
     """The project around the current directory, where a launch would work in one: its sandbox can write there."""
     try:
-        return find_project(os.path.realpath(os.getcwd()), user, ours).root if user else ""
+        return find_project(os.path.realpath(os.getcwd()), user, ours) if user else None
     except (ClaudeboxError, OSError):
-        return ""
+        return None
 
 
-def _remembered(user: User | None, ours: str, project: str) -> Remembered:
-    if user is None or not project:
+def _remembered(user: User | None, ours: str, project: Project | None) -> Remembered:
+    if user is None or project is None:
         return Remembered()
-    return kept.remembered(instance.identify(ours, user.uid, project).directory)
+    return kept.remembered(instance.identify(ours, user.uid, project.main).directory)
 
 
 def _profile(environment: Mapping[str, str], ours: str, home: str, remembered: Remembered) -> Profile:

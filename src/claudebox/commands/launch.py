@@ -8,7 +8,7 @@ from claudebox import console
 from claudebox.agents import load_agent
 from claudebox.errors import ClaudeboxError
 from claudebox.host import survey, survey_user
-from claudebox.model import Request, SandboxPlan
+from claudebox.model import Bind, Request, SandboxPlan
 from claudebox.plan import build_plan
 from claudebox.profile import effective_profile, load_files
 from claudebox.repository import find_project
@@ -30,7 +30,6 @@ def perform(request: Request, environment: dict[str, str]) -> int:
         here = instance.open_directory(identity, ours)
         held = locks.join(here, identity.directory, project.root, force=request.force, sweep=stubs.sweep)
         session.sweep(here)
-        kept.note_tree(here, project.root, project.main)
     remembered = kept.remembered(identity.directory)
     files = load_files(request.profiles, environment, remembered, ours=ours, home=user.home)
     profile = effective_profile(request, files, environment, home=user.home, cwd=directory, remembered=remembered)
@@ -41,7 +40,14 @@ def perform(request: Request, environment: dict[str, str]) -> int:
     plan = build_plan(request, profile, host, spec, identity)
     if held is None:
         return show(plan, as_json=request.json)
+    kept.note_written(here, written(plan), project.main)
     return run(plan, {p.path: p.fd for p in host.pins}, here, held)
+
+
+def written(plan: SandboxPlan) -> list[str]:
+    """What of the host the sandbox can write, its own home apart."""
+    binds = [mount for mount in plan.mounts if isinstance(mount, Bind) and mount.pinned and mount.access == "rw"]
+    return [bind.source for bind in binds if bind.target != plan.home and not bind.submount]
 
 
 def run(plan: SandboxPlan, pins: dict[str, int], here: int, held: locks.Held) -> int:

@@ -13,7 +13,7 @@ from claudebox import arguments, console
 from claudebox.errors import ClaudeboxError
 from claudebox.host import survey_user
 from claudebox.locating import find_program
-from claudebox.run import counters, instance, session
+from claudebox.run import counters, instance, kept, session
 from claudebox.run.counters import Count
 from claudebox.run.session import Session, shown_command
 from claudebox.text import printable, span
@@ -40,8 +40,9 @@ def ps(argv: list[str], environment: dict[str, str]) -> int:
     made.add_argument("--network", action="store_true", help="the counters of the rules")
     made.add_argument("--json", action="store_true", help="for scripts")
     typed = arguments.parse(made, argv)
-    found = session.running(home_of(environment))
-    counted = {one.pid: counted_of(one, environment) for one in found} if typed.network else {}
+    ours = home_of(environment)
+    found = session.running(ours)
+    counted = {one.pid: counted_of(one, environment, ours) for one in found} if typed.network else {}
     if typed.json:
         more = {pid: {"network": [count._asdict() for count in counts]} for pid, counts in counted.items()}
         print_json([{**one._asdict(), **more.get(one.pid, {})} for one in found])
@@ -54,11 +55,11 @@ def ps(argv: list[str], environment: dict[str, str]) -> int:
     return 0
 
 
-def counted_of(one: Session, environment: dict[str, str]) -> tuple[Count, ...]:
+def counted_of(one: Session, environment: dict[str, str], ours: str) -> tuple[Count, ...]:
     """The counters of a session's rules; none in a tier without rules, and none of one that has just ended."""
     if one.tier != "internet-only":
         return ()
-    nft = find_program("nft", environment.get("PATH", ""), (one.project,), [])
+    nft = find_program("nft", environment.get("PATH", ""), (ours, *kept.projects(ours)), [])
     init = counters.sandbox_of(one.pid)
     return counters.counters(init, nft) if nft and init else ()
 

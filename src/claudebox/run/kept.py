@@ -24,11 +24,12 @@ from claudebox.record import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
 NAME, OLD = "instance.toml", "root"  # OLD: the project's path alone, as releases before this file wrote it
-TREES = "trees"  # one a line, paths as in NAME
-LIMIT = 1 << 16
+WRITTEN = "trees"  # one a line, paths as in NAME
+LIMIT, WRITTEN_LIMIT = 1 << 16, 1 << 22
 FIRST = b'project = "'
 ESCAPED = frozenset(b'%"\\\x7f') | frozenset(range(32))
 
@@ -69,11 +70,16 @@ def decoded(raw: bytes) -> str:
 
 
 def names(ours: str) -> list[str]:
-    """The instances that there are. ours: claudebox's own directory. One that is being removed is none."""
+    """The instances that there are. ours: claudebox's own directory. One that is being removed is none.
+
+    Raises ClaudeboxError: what sandboxes could write is never taken for nothing.
+    """
     try:
         return [name for name in os.listdir(f"{ours}/instances") if not name.startswith(".")]
-    except OSError:
+    except FileNotFoundError:
         return []
+    except OSError as error:
+        raise ClaudeboxError(f"cannot list {ours}/instances: {error.strerror}", "look at what stands there") from None
 
 
 def projects(ours: str) -> tuple[str, ...]:
@@ -81,21 +87,24 @@ def projects(ours: str) -> tuple[str, ...]:
     found: list[str] = []
     for name in names(ours):
         found.append(project_at(f"{ours}/instances/{name}"))
-        found += trees(f"{ours}/instances/{name}")
+        found += written(f"{ours}/instances/{name}")
     return tuple(project for project in found if project)
 
 
-def trees(directory: str) -> list[str]:
-    """The other working trees of a project that were entered, besides the one that names it."""
-    return [decoded(line) for line in _raw(f"{directory}/{TREES}").split(b"\n") if line]
+def written(directory: str) -> list[str]:
+    """What sandboxes of an instance could write besides the project that names it: other working trees, mounts."""
+    return [decoded(line) for line in _raw(f"{directory}/{WRITTEN}", WRITTEN_LIMIT).split(b"\n") if line]
 
 
-def note_tree(here: int, tree: str, main: str) -> None:
-    """Remember a working tree that is entered. Raises OSError."""
-    if tree == main or tree in (known := trees(f"/proc/self/fd/{here}")):
-        return
-    text = "".join(f"{encoded(one)}\n" for one in (*known, tree))
-    descriptors.replace_file(here, TREES, text.encode())
+def note_written(here: int, paths: Iterable[str], main: str) -> None:
+    """Remember what a sandbox is about to get to write. main: the project, which needs no note. Raises OSError.
+
+    For good: a link, or a program, that it plants there is found by a later launch, which may grant other things.
+    """
+    known = written(f"/proc/self/fd/{here}")
+    new = [path for path in paths if path != main and path not in known]
+    if new:
+        descriptors.replace_file(here, WRITTEN, "".join(f"{encoded(one)}\n" for one in (*known, *new)).encode())
 
 
 def project_at(directory: str) -> str:
@@ -108,13 +117,13 @@ def project_at(directory: str) -> str:
     return parsed(text, directory).project
 
 
-def _raw(path: str) -> bytes:
+def _raw(path: str, limit: int = LIMIT) -> bytes:
     try:
         file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return b""
     try:
-        return os.read(file, LIMIT)
+        return os.read(file, limit)
     except OSError:
         return b""
     finally:
@@ -213,7 +222,8 @@ def begin(here: int, project: str) -> bool:
         os.utime(NAME, dir_fd=here, follow_symlinks=False)
         found = project_at(f"/proc/self/fd/{here}")
         if found != project:
-            raise ClaudeboxError(f"the instance of {project} says that it is of {found}", "claudebox instance list")
+            hint = "if a move of it was interrupted, type that claudebox instance move again; claudebox instance list"
+            raise ClaudeboxError(f"the instance of {project} says that it is of {found}", hint)
         return False
     except FileNotFoundError:
         pass

@@ -82,6 +82,20 @@ def make_directory(parent: int, name: str, mode: int = 0o700) -> int:
     return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=parent)
 
 
+def make_directories(start: int, names: list[str]) -> int:
+    """Open what lies below start along names, each made when it is absent; no link is followed. Raises OSError."""
+    here = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=start)
+    try:
+        for name in names:
+            following = make_directory(here, name)
+            os.close(here)
+            here = following
+    except OSError:
+        os.close(here)
+        raise
+    return here
+
+
 def read_file(parent: int, name: str, limit: int) -> bytes | None:
     """The content of a regular file in parent; None when there is none.
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import stat
-import time
 
 from claudebox import descriptors
 from claudebox.digest import sha256
@@ -16,6 +15,7 @@ from claudebox.model import Login
 from claudebox.plan import broker
 from claudebox.plan.broker import CopySeen, HostSeen
 from claudebox.record import NamedTuple
+from claudebox.run.home import put_aside
 
 STAMP = "login"  # in the instance's directory: digests of what was published last, and the expiry
 NEVER_STALE = 4_000_000_000  # seconds: the modification time of our lock, in the year 2096
@@ -147,12 +147,8 @@ class Files:
         if not stat.S_ISDIR(mode):
             if not make:
                 return -1
-            self.put_aside(here, name)
+            put_aside(here, self.here, name)
         return descriptors.make_directory(here, name)
-
-    def put_aside(self, directory: int, name: str) -> None:
-        """Move what the broker does not understand to the instance's `aside`. Raises OSError."""
-        os.rename(name, f"aside/{name}.{time.time_ns()}", src_dir_fd=directory, dst_dir_fd=self.here)
 
     def publish(self, seen: Seen) -> None:
         """Put the host's login and our lock there, unless the client wrote since it was seen: then that wakes us.
@@ -162,7 +158,7 @@ class Files:
         assert seen.host.tokens is not None
         content = broker.published(seen.copy.other, seen.host.tokens)
         if seen.copy.state == "odd" and seen.identity:
-            self.put_aside(seen.directory, self.name)
+            put_aside(seen.directory, self.here, self.name)
             seen = seen._replace(identity=None)
         if self._replace(seen, content):
             self._put_lock(seen.directory)
@@ -192,11 +188,11 @@ class Files:
         try:
             os.rmdir(self.login.lock, dir_fd=directory)
         except OSError:
-            self.put_aside(directory, self.login.lock)
+            put_aside(directory, self.here, self.login.lock)
 
     def _replace(self, seen: Seen, content: bytes) -> bool:
         """By a file in the instance's directory, which the sandbox does not see, and a rename into its home."""
-        temporary = f"{STAMP}.{os.getpid()}.tmp"
+        temporary = f".{STAMP}.{os.getpid()}.tmp"  # as `descriptors.sweep_temporary` knows them: it has a token in it
         file = os.open(temporary, WRITE, 0o600, dir_fd=self.here)
         try:
             descriptors.write_all(file, content)

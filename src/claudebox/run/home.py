@@ -85,15 +85,10 @@ def write_files(plan: SandboxPlan, home: int) -> None:
 
 
 def _write_missing(home: int, directories: list[str], name: str, content: bytes) -> None:
-    parent = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=home)
+    parent = descriptors.make_directories(home, directories)
     try:
-        for directory in directories:
-            inner = descriptors.make_directory(parent, directory)
-            os.close(parent)
-            parent = inner
-        try:
-            descriptors.create_file(parent, name, content, 0o600)
-        except FileExistsError:
-            pass
+        descriptors.create_file(parent, name, content, 0o600)
+    except FileExistsError:
+        pass
     finally:
         os.close(parent)

@@ -76,7 +76,7 @@ def _copy(one: SettingsTree, here: int, home: int, said: list[str], look: Callab
     from claudebox.run import tree
 
     *above, name = descriptors.parts(one.path)
-    parent = _opened(home, above)
+    parent = descriptors.make_directories(home, above)
     base = descriptors.make_directory(here, BASE)
     try:
         tree.copy_once(one.source, base, parent, name, said, look)
@@ -93,8 +93,8 @@ def _follow(plan: SandboxPlan, one: SettingsFile, here: int, home: int, said: li
             return bool(one.remembered)
     elif not one.text and _missing(home, one.path) and _missing(here, f"{BASE}/{one.path}"):
         return True  # neither the host nor the instance says anything
-    base_parent = _opened(here, [BASE, *above])
-    parent = _opened(home, above)
+    base_parent = descriptors.make_directories(here, [BASE, *above])
+    parent = descriptors.make_directories(home, above)
     try:
         base = (descriptors.read_file(base_parent, name, LARGE) or b"").decode()
         text = base if one.text is None else one.text
@@ -186,20 +186,6 @@ def _missing(start: int, path: str) -> bool:
     return False
 
 
-def _opened(start: int, names: list[str]) -> int:
-    """A directory below start, made where it is missing; no link is followed."""
-    parent = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=start)
-    try:
-        for name in names:
-            inner = descriptors.make_directory(parent, name)
-            os.close(parent)
-            parent = inner
-    except OSError:
-        os.close(parent)
-        raise
-    return parent
-
-
 def _remember(plan: SandboxPlan, here: int, lines: list[str]) -> None:
     """Write `settings/state`: the lines, and those of an earlier launch about files that this one did not ask for."""
     mine = {printable(one.path) for one in plan.settings}
@@ -210,7 +196,7 @@ def _remember(plan: SandboxPlan, here: int, lines: list[str]) -> None:
         if keep and line:
             kept.append(line)
     try:
-        parent = _opened(here, [BASE])
+        parent = descriptors.make_directories(here, [BASE])
         try:
             text = "\n".join([*kept, *lines, ""])
             descriptors.replace_file(parent, STATE_NAME, text.encode(errors="surrogateescape"))

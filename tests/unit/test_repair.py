@@ -160,3 +160,14 @@ def test_links_are_not_followed(instance: Path, tmp_path: Path) -> None:
     assert stat.S_IMODE(victim.stat().st_mode) == 0o200
     victim.chmod(0o600)
     assert victim.read_text() == "torn"
+
+
+def test_names_of_full_length_keep_nobody_from_a_repair(instance: Path) -> None:
+    talk = instance / "home" / TALK
+    for begin in ("a", "é"):
+        long = talk.with_name((begin * 255)[: 249 // len(begin.encode())] + ".jsonl")
+        long.write_text('{"torn')
+    talk.write_text('{"torn')
+    assert len([one for one in mend(instance) if "torn line" in one]) == 3
+    assert len(os.listdir(instance / "aside")) == 3
+    assert not list((instance / "home").rglob("*.tmp"))

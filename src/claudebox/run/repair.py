@@ -19,6 +19,7 @@ from claudebox.agents import AgentSpec
 DEEPEST = 200  # levels, each of which holds a descriptor open
 LARGEST = 1 << 26  # bytes of a line, and of a document
 BACKUPS = 20  # that are tried, the newest first
+LONGEST = 200  # bytes of a name that go into the one in `aside/`: an agent can use all 255
 NEAR = 2  # levels of the home in which a launch makes files and mount points
 
 
@@ -95,7 +96,7 @@ def mend_lines(parent: int, name: str, shown: str, patient: Patient) -> None:
         torn = sum(not is_whole(line) for line in lines(file))
         if not torn:
             return
-        temporary = f".{name}.{os.getpid()}.tmp"
+        temporary = f".mended.{os.urandom(8).hex()}.tmp"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         copy = os.open(temporary, flags, stat.S_IMODE(os.fstat(file).st_mode), dir_fd=parent)
         try:
@@ -145,7 +146,8 @@ def is_object(text: bytes) -> bool:
 
 def keep(parent: int, name: str, patient: Patient) -> str:
     """Give a file a second name in `aside/`, which is returned: until it is replaced it has both. Raises OSError."""
-    kept = f"{name.lstrip('.')}.{time.time_ns()}"
+    begin = os.fsdecode(os.fsencode(name.lstrip("."))[:LONGEST])
+    kept = f"{begin}.{time.time_ns()}"
     os.link(name, kept, src_dir_fd=parent, dst_dir_fd=patient.aside, follow_symlinks=False)
     return f"aside/{kept}"
 

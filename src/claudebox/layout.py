@@ -15,6 +15,7 @@ from claudebox.errors import ClaudeboxError
 from claudebox.model import GitTree
 from claudebox.record import NamedTuple
 
+MOST_TREES = 1000  # working trees of a repository: each is a mount, and an agent can make entries by the million
 POINTER = 1 << 14  # bytes of a `.git` file or a back-pointer: three paths
 PARTS = {
     "config": "file", "hooks": "directory", "commondir": "file", "config.worktree": "file", "worktrees": "directory",
@@ -160,6 +161,10 @@ def _tree(place: Place, git: int) -> GitTree:
     _single_link(git, "config", common)
     for name in _list(git, "hooks") if "hooks" in has else ():
         _single_link(git, f"hooks/{name}", common)
+    worktrees = _list(git, "worktrees") if "worktrees" in has else None
+    if worktrees and len(worktrees) > MOST_TREES:
+        what = f"{common}/worktrees has {len(worktrees)} entries, and {MOST_TREES} can be protected"
+        raise ClaudeboxError(what, "a sandbox may have made them: look at it; git worktree prune")
     config = (descriptors.read_file(git, "config", 1 << 20) or b"").decode(errors="surrogateescape").lower()
     return GitTree(
         common=common,
@@ -171,7 +176,7 @@ def _tree(place: Place, git: int) -> GitTree:
         config_worktree="config.worktree" in has,
         entry_config="config.worktree" in _entry(place, git),
         worktree_config="worktreeconfig" in config,  # "false" costs one empty, masked file
-        worktrees=_list(git, "worktrees") if "worktrees" in has else None,
+        worktrees=worktrees,
     )
 
 

@@ -140,3 +140,39 @@ def test_processes_of_the_host_are_not_there(box: Box) -> None:
     assert int(done.stdout) < 10
     assert done.status != 0 or os.getpid() < 10
     assert box.run(["sh", "-c", probe]).status == 0, "the control"
+
+
+def test_a_link_that_an_earlier_session_left_in_a_mount_is_refused(box: Box) -> None:
+    """The mount that a later launch asks for lay in one that an earlier sandbox could write, of another project too."""
+    data, secret, other = box.home / "data", box.home / "secret", box.home / "other"
+    for made in (data / "docs", secret, other):
+        made.mkdir(parents=True)
+    (secret / "key").write_text("a secret\n")
+    read = (*OFFLINE, "-m", str(data / "docs"), "--", "ls", str(data / "docs"))
+    assert box.claudebox(*read, cwd=other).status == 0, "the control: without a link it is mounted"
+    planted = inside(box, f"rmdir {data}/docs && ln -s {secret} {data}/docs", "-m", f"{data}:rw")
+    assert planted.status == 0 and (data / "docs").is_symlink(), planted
+    done = box.claudebox(*read, cwd=other)
+    assert done.status == 125 and "key" not in done.stdout, done
+    assert f"{data}/docs is a link that a sandbox could have planted" in done.stderr
+
+
+def test_private_keys_of_the_system_are_not_there(box: Box) -> None:
+    """/etc/ssl/private and its like are root's, or a group's: nothing of them is in the sandbox, as uid 0 neither."""
+    done = inside(box, "ls /etc/ssl; ls -d /etc/pki/tls/private /etc/pki/consumer /etc/pki/entitlement")
+    assert done.stdout.split()[:1] == ["certs"], "the control: the certificates are there"
+    assert "private" not in done.stdout and "/etc/pki" not in done.stdout
+
+
+@pytest.mark.parametrize("module", ["claudebox", "fcntl", "ctypes"])
+def test_a_module_on_a_pythonpath_into_the_project_is_not_imported(box: Box, module: str) -> None:
+    ran = box.home / "ran"
+    planted = box.app / "src"
+    planted.mkdir()
+    (planted / f"{module}.py").write_text(f"open({str(ran)!r}, 'w').close()\nraise SystemExit(7)\n")
+    environment = {"PYTHONPATH": str(planted)}
+    host = box.run(["/usr/bin/python3", "-c", f"import {module}"], env=environment)
+    assert host.status == 7 and ran.exists(), "the control: another program of the host imports it"
+    ran.unlink()
+    done = inside(box, "echo started", env=environment)
+    assert (done.status, done.stdout, ran.exists()) == (0, "started\n", False), done

@@ -59,7 +59,10 @@ def survey(environment: Mapping[str, str]) -> Facts:
             "sandbox": _sandbox(found, uname.machine, deadline),
             "tun": _tun(),
             "nix_daemon": _daemon(NIX_DAEMON),
-            "agents": programs.agents(place.ours, place.home, path, place.untrusted, default),
+            # none of these is run, so the home is no reason not to find them
+            "agents": programs.agents(
+                place.ours, place.home, path, tuple(one for one in place.untrusted if one != place.home), default
+            ),
             "state": state.survey_state(place.ours, place.state),
             "terminal": _terminal(),
         }

@@ -164,7 +164,7 @@ def test_private_keys_of_the_system_are_not_there(box: Box) -> None:
     assert "private" not in done.stdout and "/etc/pki" not in done.stdout
 
 
-@pytest.mark.parametrize("module", ["claudebox", "fcntl", "ctypes"])
+@pytest.mark.parametrize("module", ["claudebox", "ctypes"])
 def test_a_module_on_a_pythonpath_into_the_project_is_not_imported(box: Box, module: str) -> None:
     ran = box.home / "ran"
     planted = box.app / "src"

@@ -11,8 +11,8 @@ pytestmark = [needs("bwrap"), pytest.mark.newest]
 
 HEAVY = {
     "argparse", "asyncio", "collections.abc", "contextlib", "dataclasses", "enum", "functools", "gettext", "hashlib",
-    "importlib.metadata", "inspect", "inotify_simple", "json", "logging", "pathlib", "random", "re", "rich", "shlex",
-    "shutil", "signal", "socket", "subprocess", "tempfile", "tomlkit", "tomllib", "typing",
+    "importlib.metadata", "inspect", "ipaddress", "inotify_simple", "json", "logging", "pathlib", "random",
+    "re", "rich", "shlex", "shutil", "signal", "socket", "subprocess", "tempfile", "tomlkit", "tomllib", "typing",
 }  # fmt: skip
 
 
@@ -22,12 +22,15 @@ def imported(box: Box, *args: str) -> set[str]:
     return {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
 
 
-def test_a_launch_imports_nothing_heavy(box: Box) -> None:
+@pytest.mark.parametrize(
+    "tier", ["offline", pytest.param("internet-only", marks=needs("netns", "nft", "tun", "slirp4netns"))]
+)
+def test_a_launch_imports_nothing_heavy(box: Box, tier: str) -> None:
     """A module of the launch takes NamedTuple from claudebox.record, signal from claudebox.signals, names for
     annotations under `if TYPE_CHECKING:`, and everything else where it is used."""
     for _ in range(2):  # the second launch finds what was tried remembered
-        found = imported(box, "run", "-n", "offline", "--", "true")
-    assert "claudebox.run.supervise" in found
+        found = imported(box, "run", "-n", tier, "--", "true")
+    assert "claudebox.run.supervise" in found and ("claudebox.run.network" in found) is (tier == "internet-only")
     site = {"re", "enum", "functools", "collections.abc"} if "_distutils_hack" in found else set()
     assert found & HEAVY - site == set()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 
-from claudebox import cgroups, listening, process
+from claudebox import cgroups, listening, process, targets
 from claudebox.agents import AgentSpec
 from claudebox.errors import ClaudeboxError
 from claudebox.layout import find_repository, read_tree
@@ -105,6 +105,8 @@ def survey(
     system = survey_system()
     place = find_repository(project.root)
     tree = read_tree(place) if place else None
+    if tree:
+        tree = tree._replace(targets=targets.find(project.root, tree.common, user.home))
     pins = [pin(project.root), *([] if agent is None else map(pin, agent.grants))]
     if tree and tree.common != project.root and not tree.common.startswith(project.root + "/"):
         pins.append(pin(tree.common))

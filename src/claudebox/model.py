@@ -228,7 +228,7 @@ class GitTree(NamedTuple):
 
     entry: the project's own name in COMMON/worktrees, "" in a main tree; pointed: ROOT/.git is a file.
     hooks, commondir, config_worktree, entry_config (config.worktree of the entry): whether it has them;
-    worktrees: entries of COMMON/worktrees.
+    worktrees: entries of COMMON/worktrees; targets: (path in the project, what of the host's git leads there).
     """
 
     common: str
@@ -241,6 +241,7 @@ class GitTree(NamedTuple):
     entry: str = ""
     pointed: bool = False
     entry_config: bool = False
+    targets: tuple[tuple[str, str], ...] = ()
 
 
 class Project(NamedTuple):
@@ -636,6 +637,17 @@ class Instance(NamedTuple):
     directory: str
 
 
+class Watch(NamedTuple):
+    """What is looked at when a session starts and ends, because the host may run it later. root: the project;
+    common: the common git directory, "" without one; entry: the project's own name in COMMON/worktrees, ""
+    in a main tree; targets: what of the project the host's git obeys already."""
+
+    root: str
+    common: str = ""
+    entry: str = ""
+    targets: tuple[str, ...] = ()
+
+
 class SandboxPlan(NamedTuple):
     """The immutable decision. Audit, JSON, dry run and launch are made of it and nothing else."""
 
@@ -662,3 +674,51 @@ class SandboxPlan(NamedTuple):
     repository: str = ""  # the common git directory, "" without one
     settings: tuple[SettingsFile | SettingsTree, ...] = ()
     login: Login | None = None
+    watch: Watch = Watch(root="")
+
+
+# --- what a session leaves behind ----------------------------------------------------------------
+
+
+class Seen(NamedTuple):
+    """Something that the host executes or follows. row: of the table in plan/watched.py; path: absolute;
+    state: another one when what matters of it is another."""
+
+    row: str
+    path: str
+    state: str
+
+
+class Snapshot(NamedTuple):
+    """All of it at one moment. head: the commit that is checked out, "" if unknown; cut: there was more than is
+    looked at."""
+
+    watch: Watch
+    seen: tuple[Seen, ...]
+    head: str = ""
+    cut: bool = False
+
+
+class Change(NamedTuple):
+    """What differs between two snapshots. new: it was not there; state: as it is now; reason, sets_off, unasked:
+    what runs or follows it, what a user does that sets it off, and whether that is no order to run anything."""
+
+    row: str
+    path: str
+    new: bool
+    state: str
+    reason: str
+    sets_off: str
+    unasked: bool
+
+
+class ExitReport(NamedTuple):
+    """What changed while a session ran. head: the commit that was checked out before; moved: links in git
+    directories, (path, what it says, where it is now, "" where it could not be moved); cut: there was more than is
+    looked at, and had not been at the start."""
+
+    root: str
+    head: str
+    changes: tuple[Change, ...]
+    moved: tuple[tuple[str, str, str], ...] = ()
+    cut: bool = False

@@ -60,6 +60,7 @@ def build_plan(request: Request, profile: Profile, host: Host, spec: AgentSpec, 
             *net_notes,
             *grants(mounts),
             *sockets.notes(mounts),
+            *git.notes(host.project.git),
             *isolation.notes(profile, host, tier),
             *limits.notes(bounds, profile, host),
             *agent.notes(profile, host, spec),
@@ -68,6 +69,7 @@ def build_plan(request: Request, profile: Profile, host: Host, spec: AgentSpec, 
             *environment.hidden(host, mounts),
         ),
         settings=tuple(settings.copies(profile, host, spec)),
+        watch=git.watch(host.project),
     )
 
 

@@ -9,7 +9,7 @@ is read-only too. No file that git tracks is ever mounted read-only: `git switch
 
 from __future__ import annotations
 
-from claudebox.model import Access, Bind, GitTree, Host, Mount, Setting, Stub, Why
+from claudebox.model import Access, Bind, GitTree, Host, Mount, Note, Project, Setting, Stub, Watch, Why
 from claudebox.plan import filesystem
 
 # What avoids writes to the repository's own config, which is read-only: branch.*.remote of `push -u`
@@ -90,6 +90,24 @@ def stubs(host: Host, access: Setting[Access]) -> list[Stub]:
     if tree.entry and tree.worktree_config and not tree.entry_config:
         missing.append((f"{common}/worktrees/{tree.entry}/config.worktree", b""))
     return [Stub(path=path, content=content, why=Why("a mask lies on it")) for path, content in missing]
+
+
+def watch(project: Project) -> Watch:
+    """What is compared at the end: no mount can close it."""
+    tree = project.git
+    if tree is None:
+        return Watch(root=project.root)
+    targets = tuple(path for path, _ in tree.targets)
+    return Watch(root=project.root, common=tree.common, entry=tree.entry, targets=targets)
+
+
+def notes(tree: GitTree | None) -> list[Note]:
+    """What of the project the host's git runs already: git may track it, so that no mask can lie on it."""
+    if tree is None or not tree.targets:
+        return []
+    named = ", ".join(f"{path} ({why})" for path, why in tree.targets[:5])
+    more = f" and {len(tree.targets) - 5} more" if len(tree.targets) > 5 else ""
+    return [Note("weakening", f"your git runs what the agent can write: {named}{more}; changes are told at the end")]
 
 
 def config(tree: GitTree | None, user: tuple[tuple[str, str], ...]) -> str:

@@ -40,6 +40,12 @@ def note(severity: str, text: str) -> None:
     write(f"{_styled(f'claudebox: {word}:', style)} {printable(text)}\n")
 
 
+def listing(severity: str, text: str, rows: Sequence[str]) -> None:
+    """A note with a list, each line of which begins with two spaces: no name in it can pass for another note."""
+    note(severity, text)
+    write("".join(f"  {printable(row)}\n" for row in rows))
+
+
 def say(text: str) -> None:
     """A line, as it is."""
     write(printable(text) + "\n")
@@ -48,6 +54,15 @@ def say(text: str) -> None:
 def colour(descriptor: int = STDERR) -> bool:
     """Colour only on a terminal that has it, and without NO_COLOR."""
     return not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb" and _terminal(descriptor)
+
+
+def heard() -> bool:
+    """Whether what is written can arrive: the terminal has not hung up, nor a pipe lost its reader."""
+    import select
+
+    poll = select.poll()
+    poll.register(STDERR, 0)
+    return not poll.poll(0)  # of POLLHUP, POLLERR and POLLNVAL it tells unasked
 
 
 def _styled(text: str, style: str) -> str:

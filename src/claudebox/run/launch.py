@@ -10,7 +10,7 @@ from claudebox.leaving import Leaving
 from claudebox.model import File, SandboxPlan
 from claudebox.record import NamedTuple
 from claudebox.render import bwrap
-from claudebox.run import guard, locks, points, session, settings, signals, stubs
+from claudebox.run import exitcheck, guard, locks, points, session, settings, signals, stubs
 from claudebox.run import home as home_files
 from claudebox.run.processes import Started, still_there, wait_ready
 from claudebox.signals import signal
@@ -50,6 +50,9 @@ def _launch(plan: SandboxPlan, pins: dict[str, int], here: int, held: locks.Held
         leaving.callback(locks.leave, held)
         record = session.Record(plan, here)
         leaving.callback(record.remove)
+        tell_left_behind(plan, here, held, record)
+        check = exitcheck.ExitCheck(plan, here)
+        leaving.callback(check.leave)
         home = descriptors.high(os.open("home", descriptors.DIRECTORY, dir_fd=here))
         pins = {**pins, f"{plan.instance.directory}/home": home}
         for moved in (*home_files.clear_way(plan, here, home), *settings.clear_way(plan, here, home)):
@@ -78,6 +81,7 @@ def _launch(plan: SandboxPlan, pins: dict[str, int], here: int, held: locks.Held
         limits = Limits(plan.bounds)
         leaving.callback(limits.leave)
         leaving.callback(ended.now)
+        check.begin()  # what the host would execute, before the agent can change it
         sandbox = wait_ready(start, watch, arrivals)  # 6: the gate holds it
         ended.init_fd = sandbox.init_fd
         limits.set(sandbox)
@@ -102,6 +106,7 @@ def _launch(plan: SandboxPlan, pins: dict[str, int], here: int, held: locks.Held
         supervision.stop_early()
         if terminal.ours():  # 11: the only lines that let the agent run
             supervision.hand_over()
+        check.released = True
         try:
             os.write(start.gate, TOKEN)
         except BrokenPipeError:
@@ -112,6 +117,14 @@ def _launch(plan: SandboxPlan, pins: dict[str, int], here: int, held: locks.Held
             broker.finish()
         supervision.release()
         return Ending(status=status, interrupt=supervision.interrupt())
+
+
+def tell_left_behind(plan: SandboxPlan, here: int, held: locks.Held, record: session.Record) -> None:
+    """What sessions that were killed left for the host to execute."""
+    if session.left_behind(here):
+        with locks.Brief(held.brief):
+            for text in exitcheck.sweep(here, plan.tools.git):
+                record.add(text)
 
 
 def prepare_network(plan: SandboxPlan, ended: _Once, leaving: Leaving) -> Network | None:

@@ -12,7 +12,7 @@ from claudebox.model import SandboxPlan
 from claudebox.record import NamedTuple
 from claudebox.text import span
 
-DIRECTORY = "sessions"
+DIRECTORY, SNAPSHOT = "sessions", ".snapshot"  # beside a record: what the exit check compares with
 MESSAGES, LENGTH = 50, 500  # the last ones, and characters of each
 WORDS = 2000  # characters of the command that are kept
 SHOWN = 40  # characters of a command in a table
@@ -230,10 +230,26 @@ def sweep(here: int) -> None:
         if os.listdir(directory):
             found = recorded(here)
             for name in found:
-                if not _used(name, found, here):
+                if not name.endswith(SNAPSHOT) and not _used(name, found, here):
                     remove(directory, name)
     finally:
         os.close(directory)
+
+
+def left_behind(here: int) -> list[str]:
+    """The snapshots of sessions that ended without making their comparison. Called before our own is there."""
+    directory = os.open(DIRECTORY, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=here)
+    try:
+        names = [name for name in os.listdir(directory) if name.endswith(SNAPSHOT)]
+        mine = f"{os.getpid()}{SNAPSHOT}"  # of another process that had our number
+        return [name for name in names if name == mine or not _runs(directory, name, here)]
+    finally:
+        os.close(directory)
+
+
+def _runs(directory: int, name: str, here: int) -> bool:
+    session = _read(directory, name.removesuffix(SNAPSHOT) + ".json")
+    return session is not None and lives(session, here)
 
 
 def _used(name: str, found: dict[str, Session | None], here: int) -> bool:

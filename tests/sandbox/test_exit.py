@@ -214,6 +214,11 @@ def objects_of_sha256(box: Box) -> Path:
     return top
 
 
+def tree_of_sha256(box: Box) -> Path:
+    box.git("worktree", "add", "-q", "../tree", cwd=objects_of_sha256(box))
+    return box.home / "code" / "tree"
+
+
 def split_index(box: Box) -> Path:
     box.git("config", "core.splitIndex", "true")
     box.git("update-index", "--split-index")
@@ -234,13 +239,14 @@ def plain(box: Box) -> Path:
     [
         (plain, "sub: new; git enters it as a submodule"),
         (objects_of_sha256, "sub: new; git enters it as a submodule"),
+        (tree_of_sha256, "sub: new; git enters it as a submodule"),
         (split_index, "sub: new; git enters it as a submodule"),
         (split_index_with_a_rest, "an index whose submodules cannot be listed"),
     ],
 )
 def test_the_submodules_of_any_index(box: Box, make: object, said: str) -> None:
     top = make(box)  # type: ignore[operator]
-    hash = "--object-format=sha256" if make is objects_of_sha256 else ""
+    hash = "--object-format=sha256" if make in (objects_of_sha256, tree_of_sha256) else ""
     script = EMBED.replace("init -q", f"init -q {hash}")
     done = inside(box, script, cwd=top)
     assert said in done.stderr, done.stderr

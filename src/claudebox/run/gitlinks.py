@@ -37,21 +37,22 @@ class Gitlinks:
         self.known: dict[str, list[str]] | None = None
         self.changed = False
 
-    def of(self, parent: int, name: str) -> list[str] | None:
-        """The paths of the gitlinks of an index; None where they cannot be listed."""
+    def of(self, parent: int, name: str, *, sha256: bool = False) -> list[str] | None:
+        """The paths of the gitlinks of an index; None where they cannot be listed. sha256: of the repository's objects,
+        which an index does not say."""
         try:
             file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=parent)
         except OSError:
             return []  # nor can git read it
         try:
             found = os.fstat(file)
-            return self.looked_up(file, found) if stat.S_ISREG(found.st_mode) else []
+            return self.looked_up(file, found, sha256) if stat.S_ISREG(found.st_mode) else []
         finally:
             os.close(file)
 
-    def looked_up(self, file: int, found: os.stat_result) -> list[str] | None:
+    def looked_up(self, file: int, found: os.stat_result, sha256: bool) -> list[str] | None:
         """What is known of an open index, or what it says."""
-        key = f"{found.st_dev}.{found.st_ino}.{found.st_size}.{found.st_mtime_ns}.{found.st_ctime_ns}"
+        key = f"{found.st_dev}.{found.st_ino}.{found.st_size}.{found.st_mtime_ns}.{found.st_ctime_ns}.{sha256:d}"
         if found.st_size > SMALL and (links := self.remembered().get(key)) is not None:
             return links
         hits = _hits(file, found.st_size)
@@ -59,26 +60,27 @@ class Gitlinks:
             return []
         links = self.remembered().get(key) if hits else []
         if links is None:
-            links = self.listed(file)
+            links = self.listed(file, sha256)
         self.hits = f"{hits} of {found.st_size}" if hits < 0 else str(hits)
         if links is not None:
             self.remember(key, links, found.st_ctime_ns)
         return links
 
-    def listed(self, file: int) -> list[str] | None:
-        """What git says, for either kind of object names."""
-        for name, config in EMPTY if self.git else ():
-            directory = self.empty(name, config)
-            argv = [self.git, "-C", "/", f"--git-dir={directory}", "-c", "core.fsmonitor=false", "ls-files", "-s", "-z"]
-            own = {"HOME": "/nonexistent", "PATH": process.SYSTEM_PATH, "LC_ALL": "C"}
-            own |= {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_OPTIONAL_LOCKS": "0"}
-            # ours, not our descriptor: git opens the index by this name, whatever stands in the project by then
-            own["GIT_INDEX_FILE"] = f"/proc/{os.getpid()}/fd/{file}"
-            done = process.capture(argv, environment=own, limit=OUTPUT)
-            if done.status == 0:
-                lines = done.output.decode(errors=ESCAPE).split("\0")
-                return [line.partition("\t")[2] for line in lines if line.startswith("160000 ")]
-        return None
+    def listed(self, file: int, sha256: bool) -> list[str] | None:
+        """What git says."""
+        if not self.git:
+            return None
+        directory = self.empty(*EMPTY[sha256])
+        argv = [self.git, "-C", "/", f"--git-dir={directory}", "-c", "core.fsmonitor=false", "ls-files", "-s", "-z"]
+        own = {"HOME": "/nonexistent", "PATH": process.SYSTEM_PATH, "LC_ALL": "C"}
+        own |= {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_OPTIONAL_LOCKS": "0"}
+        # by our descriptor: whatever has the index's name by then
+        own["GIT_INDEX_FILE"] = f"/proc/{os.getpid()}/fd/{file}"
+        done = process.capture(argv, environment=own, limit=OUTPUT)
+        if done.status != 0:
+            return None
+        lines = done.output.decode(errors=ESCAPE).split("\0")
+        return [line.partition("\t")[2] for line in lines if line.startswith("160000 ")]
 
     def empty(self, name: str, config: bytes) -> str:
         """The path of an empty git directory of our own. Raises ClaudeboxError."""

@@ -219,7 +219,7 @@ class Walk:
             elif not quiet and (name in GIT_FILES or last == "hooks" or name.startswith("sharedindex.")):
                 files.append(name)
         for name in files:
-            self.git_file(here, name, prefix[:-1], last)
+            self.git_file(place, here, inner, name)
         # thousands of directories that only hold objects, but in that of a submodule with this name
         if last == "objects" and not quiet and not inner.endswith("modules/objects"):
             return [name for name in below if not (name == "pack" or (len(name) == 2 and HEX.issuperset(name)))]
@@ -234,12 +234,13 @@ class Walk:
         if name != "HEAD" or not to.startswith("refs/") or ".." in to:
             self.note("link", path, f"link {to}")
 
-    def git_file(self, here: int, name: str, directory: str, last: str) -> None:
+    def git_file(self, place: Place, here: int, inner: str, name: str) -> None:
         """Look at a file of a git directory that says what git does."""
+        directory = place.at(inner)
         path = f"{directory}/{name}"
         if name == "index" or name.startswith("sharedindex."):
-            self.index(here, name, directory)
-        elif last == "hooks":
+            self.index(here, name, directory, sha256=self.has_sha256(place, here, inner))
+        elif directory.endswith("/hooks"):
             if not name.endswith(".sample"):
                 self.note("hook", path, beneath.state(here, name))
         elif name == "gitdir":
@@ -264,15 +265,25 @@ class Walk:
 
     # --- indexes -------------------------------------------------------------------------------------
 
-    def index(self, here: int, name: str, directory: str) -> None:
+    def index(self, here: int, name: str, directory: str, *, sha256: bool) -> None:
         """The gitlinks of an index."""
-        found = self.gitlinks.of(here, name)
+        found = self.gitlinks.of(here, name, sha256=sha256)
         path, top = f"{directory}/{name}", self.working_tree(directory)
         if found is None:
             self.note("unlisted", path, self.gitlinks.hits)
             return
         for link in found:
             self.note("gitlink", f"{top}/{link}" if top else f"{path}: {link}", "gitlink")
+
+    def has_sha256(self, place: Place, here: int, inner: str) -> bool:
+        """Whether objects have names of that length, as the configuration says that git reads with this index."""
+        text = beneath.content(here, "config")
+        if text is None and "/worktrees/" in f"/{inner}":
+            common = self.opened(place, inner.rpartition("worktrees/")[0].rstrip("/"))
+            if common >= 0:
+                text = beneath.content(common, "config")
+                os.close(common)
+        return b"sha256" in (text or b"").lower()
 
     def working_tree(self, directory: str) -> str:
         """The working tree of a git directory; "" where only its configuration says it."""

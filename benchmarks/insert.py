@@ -11,4 +11,4 @@ if __name__ == "__main__":
     _, closing, after = rest.partition(f"<!-- /{name} -->")
     if not (opening and closing):
         sys.exit(f"{document} has no place for {name}")
-    document.write_text(before + opening + text.strip() + "\n" + closing + after)
+    document.write_text(before + opening + "\n" + text.strip("\n") + "\n\n" + closing + after)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from box import Box, Result
+from box import Box, Result, environment
 from capability import agent_path, needs
 from clients import program_path
 
@@ -50,8 +50,22 @@ def test_without_a_sandbox_the_table_says_so(box: Box) -> None:
     assert done.stdout.count("GOT IN") in (7, 8) and "kept out" not in done.stdout
 
 
-def test_real_says_what_is_missing(box: Box) -> None:
-    done = box.run([SCRIPTS / "try", "--real", "-y"])
+def test_real_asks_first(box: Box) -> None:
+    done = box.run([SCRIPTS / "try", "--real"])
     assert done.status == 1 and done.stdout == ""
-    assert "login" in done.stderr and "internet-only" in done.stderr and "hint:" in done.stderr
+    assert "your own login" in done.stderr and "no terminal to ask on" in done.stderr
     assert box.git("status", "--porcelain", "--ignored") == ""
+
+
+def test_real_starts_claudebox_in_the_project(box: Box) -> None:
+    """With a stand-in for what it installs: the real one would spend the user's money."""
+    made = box.home / "made"
+    for name in ("venv/bin/claudebox", "bin/claude"):
+        program = made / name
+        program.parent.mkdir(parents=True)
+        program.write_text('#!/bin/sh\necho "started in $PWD with $# words"\n')
+        program.chmod(0o755)
+    (made / "venv" / ".complete").touch()
+    env = {"CLAUDEBOX_TRY_DIRECTORY": str(made), "PATH": f"{made}/bin:{environment(box.home, None)['PATH']}"}
+    done = box.run([SCRIPTS / "try", "-y", "--real", box.app], env=env, cwd=box.home)
+    assert (done.status, done.stdout) == (0, f"started in {box.app} with 0 words\n"), done.stderr

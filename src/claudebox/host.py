@@ -101,7 +101,8 @@ def survey(
     tools = tools._replace(timeout=sibling(tools.env, "timeout")) if store else tools
     started = git_settings_started(tools, user)
     uplink, nft, skipped = survey_uplink(profile, path, untrusted, ours, keep=keep)
-    agent = find_agent(spec, user.home, path, untrusted)
+    missed: list[Note] = []
+    agent = find_agent(spec, user.home, path, untrusted, missed)
     system = survey_system()
     place = find_repository(project.root)
     tree = read_tree(place) if place else None
@@ -143,7 +144,7 @@ def survey(
         submounts=submounts([p.path for p in pins], system),
         sensitive=tuple((os.path.realpath(f"{user.home}/{where}"), what) for where, what in SECRETS),
         hostname=os.uname().nodename,
-        notes=(*shadowed, *skipped),
+        notes=(*shadowed, *skipped, *dict.fromkeys(missed)),
         uplink=uplink,
         settings=settings,
         login_store=store,

@@ -22,10 +22,15 @@ def find_program(name: str, path: str, untrusted: tuple[str, ...], notes: list[N
             continue
         real = os.path.realpath(candidate)
         if writable(candidate, untrusted) or writable(real, untrusted):
-            notes.append(Note("weakening", f"{candidate} is skipped: a sandbox can write there"))
+            notes.append(skipped(candidate))
             continue
         return real
     return ""
+
+
+def skipped(path: str) -> Note:
+    """What is said of a program that is not taken."""
+    return Note("weakening", f"{path} is skipped: a sandbox can write there")
 
 
 def writable(path: str, untrusted: tuple[str, ...]) -> bool:
@@ -54,8 +59,10 @@ def login_store(spec: AgentSpec, user: User, environment: Mapping[str, str], our
     return store
 
 
-def find_agent(spec: AgentSpec, home: str, path: str, untrusted: tuple[str, ...]) -> AgentInstall | None:
-    """The agent as it is installed here, with what it needs; None when there is none."""
+def find_agent(
+    spec: AgentSpec, home: str, path: str, untrusted: tuple[str, ...], notes: list[Note]
+) -> AgentInstall | None:
+    """The agent as it is installed here, with what it needs; None when there is none. Skipped as a program is."""
     places = [p.replace("~", home, 1) if p.startswith("~") else p for p in spec.places]
     candidates = [f"{d}/{name}" for name in spec.executables for d in path.split(":") if d.startswith("/")] + places
     for candidate in candidates:
@@ -63,6 +70,7 @@ def find_agent(spec: AgentSpec, home: str, path: str, untrusted: tuple[str, ...]
             continue
         real = os.path.realpath(candidate)
         if writable(candidate, untrusted) or writable(real, untrusted):
+            notes.append(skipped(candidate))
             continue
         return _installed(spec, candidate, real, path, untrusted)
     return None

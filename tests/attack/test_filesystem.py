@@ -176,3 +176,17 @@ def test_a_module_on_a_pythonpath_into_the_project_is_not_imported(box: Box, mod
     ran.unlink()
     done = inside(box, "echo started", env=environment)
     assert (done.status, done.stdout, ran.exists()) == (0, "started\n", False), done
+
+
+def test_an_agent_that_an_earlier_sandbox_could_have_planted_is_not_run(box: Box) -> None:
+    tools = box.home / "tools"
+    tools.mkdir()
+    (tools / "claude").write_text("#!/bin/sh\necho started\n")
+    (tools / "claude").chmod(0o755)
+    path = {"PATH": f"{tools}:{os.environ['PATH']}"}
+    launch = ("-n", "offline", "--no-auth")
+    assert box.claudebox(*launch, env=path).stdout == "started\n", "the control: it is found"
+    assert inside(box, f"echo 'echo planted' >>{tools}/claude", "-m", f"{tools}:rw").status == 0
+    done = box.claudebox(*launch, env=path)
+    assert "started" not in done.stdout, done
+    assert f"{tools}/claude is skipped: a sandbox can write there" in done.stderr

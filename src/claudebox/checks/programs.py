@@ -115,7 +115,7 @@ def _agent(name: str, ours: str, home: str, path: str, untrusted: tuple[str, ...
     try:
         spec = load_agent(name, f"{ours}/agents")
         agent = agent._replace(title=spec.title, install=spec.install)
-        found = find_agent(spec, home, path, untrusted)
+        found = find_agent(spec, home, path, untrusted, [])
     except ClaudeboxError as error:
         return agent._replace(problem=Problem(error.message, error.hint))
     except OSError as error:

@@ -16,7 +16,9 @@ def command(request: Request, profile: Profile, host: Host, spec: AgentSpec) -> 
         return (host.user.shell,)
     if host.agent is None:
         hint = f"install it: {spec.install}" if spec.install else "install it, or choose another with --agent"
-        raise ClaudeboxError(f"{spec.title} is not installed here: no {' or '.join(spec.executables)} was found", hint)
+        skipped = "".join(f"; {note.text}" for note in host.notes if note.severity == "weakening")
+        missing = f"no {' or '.join(spec.executables)} was found"
+        raise ClaudeboxError(f"{spec.title} is not installed here: {missing}{skipped}", hint)
     extra = spec.unattended_arguments if profile.unattended.value else ()
     return (*host.agent.command, *extra, *request.arguments)
 

@@ -185,9 +185,11 @@ def test_an_interrupted_move_is_completed_by_the_same_command(box: Box) -> None:
     text = (moved / "instance.toml").read_text()
     (moved / "instance.toml").write_text(text.replace("renamed", "app"))  # renamed, and then killed
     refused(box.claudebox(*RUN, "true", cwd=new), "says that it is of", "claudebox instance")
-    assert box.claudebox("instance", "move", str(box.app), str(new), cwd=new).status == 0
+    box.app.mkdir()
+    launched(box)  # and OLD used again, which makes an instance of its own for it
+    assert box.claudebox("instance", "move", str(box.app), str(new), "-y", cwd=new).status == 0
     assert (moved / "instance.toml").read_text() == text
-    assert launched(box, cwd=new) == moved != instance
+    assert box.claudebox(*RUN, "true", cwd=new).status == 0 and moved != instance
 
 
 def test_help_has_examples(box: Box) -> None:

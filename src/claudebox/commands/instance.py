@@ -273,6 +273,9 @@ def move(call: Call) -> int:
     one = instances.former(call.ours, old)
     root = find_project(instances.absolute(new), call.user, call.ours).main
     target = state.identify(call.ours, call.user.uid, root)
+    # one that was interrupted is completed, although OLD may have been used again since and have another instance
+    begun = [other for other in instances.everyone(call.ours) if other.id == target.id]
+    one = begun[0] if begun and begun[0].kept.project == one.kept.project else one
     if one.kept.project == root:
         raise ClaudeboxError(f"{one.id} is the instance of {root} already", "claudebox instance list")
     if not one.gone:

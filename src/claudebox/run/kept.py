@@ -222,7 +222,7 @@ def begin(here: int, project: str) -> bool:
         os.utime(NAME, dir_fd=here, follow_symlinks=False)
         found = project_at(f"/proc/self/fd/{here}")
         if found != project:
-            hint = "if a move of it was interrupted, type that claudebox instance move again; claudebox instance list"
+            hint = "claudebox instance move OLD NEW again, where one was interrupted; claudebox instance list"
             raise ClaudeboxError(f"the instance of {project} says that it is of {found}", hint)
         return False
     except FileNotFoundError:

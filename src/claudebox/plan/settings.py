@@ -26,7 +26,7 @@ def mounts(profile: Profile, host: Host, spec: AgentSpec) -> list[Mount]:
     """What of the settings is bound read-only into the home. Raises ClaudeboxError for what no mount may reach."""
     made: list[Mount] = []
     for target, source in host.settings.shown:
-        if not apart(target, profile, host, spec):
+        if not apart(target, profile, host):
             continue
         origin = Origin(Layer.BUILTIN, f"your {spec.title} settings")
         request = MountRequest(source=source, target=target, access="ro", kind="auto", optional=True, origin=origin)
@@ -37,7 +37,7 @@ def mounts(profile: Profile, host: Host, spec: AgentSpec) -> list[Mount]:
     return made
 
 
-def apart(target: str, profile: Profile, host: Host, spec: AgentSpec) -> bool:
+def apart(target: str, profile: Profile, host: Host) -> bool:
     """Whether a place of the home is not one that the project or a mount that was asked for takes."""
     root = host.project.root
     taken = below(target, root) or below(root, target)
@@ -61,7 +61,7 @@ def copies(profile: Profile, host: Host, spec: AgentSpec) -> list[SettingsFile |
     """What of the settings is copied into the home."""
     made: list[SettingsFile | SettingsTree] = []
     for file in host.settings.files:
-        if not apart(f"{host.user.home}/{file.path}", profile, host, spec) or not follows(file, spec):
+        if not apart(f"{host.user.home}/{file.path}", profile, host) or not follows(file, spec):
             continue
         what = f"{', '.join(file.keys)} of {file.source}" if file.keys else file.source
         why = Why(f"follows {what or 'yours'}, but for what was changed inside")
@@ -76,7 +76,7 @@ def copies(profile: Profile, host: Host, spec: AgentSpec) -> list[SettingsFile |
             )
         )
     for path, source, done in host.settings.trees:
-        if apart(f"{host.user.home}/{path}", profile, host, spec):
+        if apart(f"{host.user.home}/{path}", profile, host):
             why = Why("copied once, then the instance's own")
             made.append(SettingsTree(path=path, source=source, done=done, why=why))
     return made
@@ -100,7 +100,7 @@ def notes(profile: Profile, host: Host, spec: AgentSpec) -> list[Note]:
     """What comes along, by its names, and what is left out of it."""
     found = [*host.settings.notes, *exposed(host, spec)]
     for file in host.settings.files:
-        if apart(f"{host.user.home}/{file.path}", profile, host, spec):
+        if apart(f"{host.user.home}/{file.path}", profile, host):
             found += file.notes
     return found
 

@@ -97,13 +97,28 @@ def unfiltered(world: World, backend: str) -> Iterator[Unfiltered]:
 def _argv(backend: str, pid: int, ready: int) -> list[str]:
     if backend == "slirp4netns":
         return [
-            "slirp4netns", "--configure", "--cidr=10.0.2.0/24", "--mtu=1500", "--disable-host-loopback",
+            "slirp4netns", "--configure", "--cidr=10.0.2.0/24", "--mtu=65520", "--disable-host-loopback",
             "--enable-ipv6", f"--ready-fd={ready}", str(pid), "tap0",
         ]  # fmt: skip
     forwarding = ["-t", "none", "-u", "none", "-T", "none", "-U", "none", "--no-map-gw"]
-    addresses = ["-a", "10.0.2.100", "-n", "24", "-g", "10.0.2.2", "-a", "fd00::64", "-g", "fe80::2"]
+    addresses = [
+        "-I",
+        "tap0",
+        "-m",
+        "9000",
+        "-a",
+        "10.0.2.100",
+        "-n",
+        "24",
+        "-g",
+        "10.0.2.2",
+        "-a",
+        "fd00::64",
+        "-g",
+        "fe80::2",
+    ]
     return [
-        "pasta", "-f", "-q", "--config-net", *forwarding, *addresses, "-I", "tap0", "--no-dhcp", "--no-dhcpv6",
+        "pasta", "-f", "-q", "--config-net", *forwarding, *addresses, "--no-dhcp", "--no-dhcpv6",
         "--no-ra", "--dns-forward", "10.0.2.3", "--runas", "0", "--pid", f"/proc/self/fd/{ready}",
         "--userns", f"/proc/{pid}/ns/user", "--netns", f"/proc/{pid}/ns/net",
     ]  # fmt: skip

@@ -156,9 +156,10 @@ def test_the_first_instruction_is_a_connection(networks: Networks, one: Sandbox,
         networks.world.clear()
         assert box.run(["./first"]).status == 0, "the control: on the world's host it connects"
         networks.world.clear()
-        ends = [networks.launch(one, "./first").status for _ in range(TIMES)]
+        times = TIMES if FIRST[address] == 0 else max(1, TIMES // 4)
+        ends = [networks.launch(one, "./first").status for _ in range(times)]
     finally:
         (box.app / "first").unlink()
-    assert {end: len([*same]) for end, same in itertools.groupby(sorted(ends))} == {FIRST[address]: TIMES}
+    assert {end: len([*same]) for end, same in itertools.groupby(sorted(ends))} == {FIRST[address]: times}
     assert bool(networks.world.seen("lan")) is False
-    assert len(networks.world.seen("inet", kind="tcp")) == (TIMES if FIRST[address] == 0 else 0)
+    assert len(networks.world.seen("inet", kind="tcp")) == (times if FIRST[address] == 0 else 0)

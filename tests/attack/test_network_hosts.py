@@ -78,6 +78,21 @@ def test_a_device_that_may_not_be_opened(networks: Networks, one: Sandbox) -> No
     assert networks.launch(one, "true").status == 0, "the control"
 
 
+@needs("user")  # the real root's limit is the machine's
+@pytest.mark.parametrize("one", sandboxes("internet-only", who=("user",)))
+def test_inotify_used_up_costs_a_message_and_nothing_else(networks: Networks, one: Sandbox) -> None:
+    """As fifty sandboxes do it to the next one: what is watched for a message must not stop a launch."""
+    limit = "/proc/sys/user/max_inotify_instances"  # of the world's user namespace alone
+    before = networks.world.root("cat", limit).strip()
+    networks.world.root("sh", "-c", f"echo 0 >{limit}")
+    try:
+        done = networks.launch(one, "echo", "ran")
+    finally:
+        networks.world.root("sh", "-c", f"echo {before} >{limit}")
+    assert (done.status, done.stdout) == (0, "ran\n"), done.stderr
+    assert ("resolvers become others will not be noticed" in done.stderr) == (one.backend == "pasta")
+
+
 # --- what comes and goes -----------------------------------------------------------------------------
 
 NEW6, NEW4 = "2001:db8:1:7::7", "203.0.113.99"

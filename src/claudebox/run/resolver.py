@@ -22,7 +22,11 @@ class Watch:
 
     def __init__(self, supervision: Supervision, backend: str) -> None:
         self.supervision, self.backend, self.known = supervision, backend, nameservers()
-        self.descriptor = checked(LIBC.inotify_init1(ctypes.c_int(os.O_CLOEXEC | os.O_NONBLOCK)), "inotify_init1")
+        try:
+            self.descriptor = checked(LIBC.inotify_init1(ctypes.c_int(os.O_CLOEXEC | os.O_NONBLOCK)), "inotify_init1")
+        except OSError:  # a user has 128 instances by default, and 50 sandboxes use them up
+            supervision.say("inotify is used up here: that this machine's resolvers become others will not be noticed")
+            return
         self.look()
         supervision.watch(self.descriptor, select.POLLIN, self.changed)
 

@@ -24,9 +24,11 @@ def read_checked(path: str) -> tuple[bytes, os.stat_result] | None:
     None where the file does not exist. Whatever lies above its directory is the caller's to judge.
     """
     directory, name = os.path.split(path)
+    parent, last = os.path.split(directory)
     with Leaving() as opened:
         try:
-            above = _open(opened, directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            start = _open(opened, parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            above, directory = _walk(opened, start, parent, last) if last else (start, directory)
             _judge(os.fstat(above), directory)
             os.stat(name, dir_fd=above, follow_symlinks=False)
         except FileNotFoundError:

@@ -178,6 +178,7 @@ class Pin(NamedTuple):
     path: str
     fd: int
     directory: bool
+    socket: bool = False
 
 
 class Tools(NamedTuple):

@@ -22,6 +22,7 @@ OTHERS: dict[str, tuple[str, str]] = {
     "stop": ("sessions", "end a session: its pid, its project, or --all"),
     "doctor": ("doctor", "can this machine do it? each check, its result, the fix"),
     "instance": ("instance", "what is kept of each project: list, show, path, remove, prune, repair, move"),
+    "profile": ("profile", "named profiles: list, show, new, check, schema"),
     "completion": ("completion", "the completion script of bash, zsh or fish"),
 }
 

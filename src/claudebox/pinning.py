@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 
 from claudebox import descriptors
 from claudebox.errors import ClaudeboxError
@@ -19,7 +20,8 @@ def pin(path: str) -> Pin:
         raise ClaudeboxError(
             f"cannot open {path}: {error.strerror}", "it changed while we looked, or is a link"
         ) from None
-    return Pin(path=path, fd=fd, directory=os.path.isdir(f"/proc/self/fd/{fd}"))
+    mode = os.fstat(fd).st_mode
+    return Pin(path=path, fd=fd, directory=stat.S_ISDIR(mode), socket=stat.S_ISSOCK(mode))
 
 
 def check_links(path: str, untrusted: tuple[str, ...]) -> None:

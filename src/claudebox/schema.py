@@ -36,6 +36,7 @@ class Key(NamedTuple):
     """One key. table: "" is the top level, "mounts" an array of tables, the others are tables.
 
     later: what it belongs to while that is not built: any value but the default is refused by name.
+    example: a value in TOML, where the default says nothing of what one looks like.
     """
 
     table: str
@@ -46,6 +47,7 @@ class Key(NamedTuple):
     values: tuple[str, ...] = ()
     required: bool = False
     later: str = ""
+    example: str = ""
 
     @property
     def path(self) -> str:
@@ -58,8 +60,8 @@ BACKENDS = ("auto", "slirp4netns", "pasta")
 ARRAYS = frozenset({"mounts"})
 
 KEYS: tuple[Key, ...] = (
-    Key("", "description", "text", "", "what this profile is for"),
-    Key("", "extends", "names", (), "other profiles, applied first"),
+    Key("", "description", "text", "", "what this profile is for", example='"web service with a database"'),
+    Key("", "extends", "names", (), "other profiles, applied first", example='["python"]'),
     Key("", "agent", "name", "claude", "the agent that is started"),
     Key("", "unattended", "flag", False, "the agent asks nothing"),
     Key("", "packages", "strings", (), "nix packages on PATH", later="nix packages"),
@@ -71,14 +73,30 @@ KEYS: tuple[Key, ...] = (
         "allowances",
         (),
         "hosts and prefixes in the LAN: HOST[:PORT][/tcp|/udp]; `!` takes one out",
+        example='["192.168.1.20:5432", "10.20.0.0/16"]',
     ),
     Key("network", "allow", "rules", (), "names for tier allowlist", later="network exceptions"),
     Key("network", "host_ports", "ports", (), "ports of the host's 127.0.0.1", later="network exceptions"),
     Key("network", "publish", "ports", (), "the agent's ports on the host's 127.0.0.1", later="network exceptions"),
-    Key("env", "pass", "variables", (), "variables of the host, by name or pattern; `!` takes one out again"),
-    Key("env", "set", "assignments", (), "variables and their values, never secrets"),
-    Key("mounts", "source", "source", "", "a path of the host", required=True),
-    Key("mounts", "target", "target", "", "where it appears; the same path by default"),
+    Key(
+        "env",
+        "pass",
+        "variables",
+        (),
+        "variables of the host, by name or pattern; `!` takes one out again",
+        example='["GITHUB_TOKEN", "AWS_*", "!AWS_PROFILE"]',
+    ),
+    Key("env", "set", "assignments", (), "variables and their values, never secrets", example='{ EDITOR = "vim" }'),
+    Key(
+        "mounts",
+        "source",
+        "source",
+        "",
+        "a path of the host, or $NAME: the path that this variable holds",
+        required=True,
+        example='"~/data"',
+    ),
+    Key("mounts", "target", "target", "", "where it appears; the same path by default", example='"/srv/data"'),
     Key("mounts", "access", "choice", "ro", "read-only or read-write", values=("ro", "rw")),
     Key("mounts", "kind", "choice", "auto", "a file or directory, or a socket", values=("auto", "socket")),
     Key("mounts", "optional", "flag", False, "a missing source is skipped"),

@@ -97,7 +97,7 @@ ALL = """\
   ~/.claudebox/config.toml:16:14: sandbox.git_config: expected "ro" or "rw", not a boolean
   ~/.claudebox/config.toml:17:17: sandbox.nested_userns: expected true or false, not a whole number
   ~/.claudebox/config.toml:18:1: unknown key "nix-daemon" in [sandbox], nearest is "nix_daemon"
-  ~/.claudebox/config.toml:19:1: mounts.source is missing: a path of the host
+  ~/.claudebox/config.toml:19:1: mounts.source is missing: a path of the host, or $NAME: the path that this variable holds
   ~/.claudebox/config.toml:21:1: unknown key "acess" in [mounts], nearest is "access"
   ~/.claudebox/config.toml:23:10: mounts.source: expected a path that is absolute or starts with ~/
   ~/.claudebox/config.toml:24:10: mounts.access: expected "ro" or "rw"

@@ -23,6 +23,7 @@ from claudebox.model import (
 )
 
 STAGING = "/run/s"  # private to the start: nothing of it is left at the token
+LISTENER = "whoever listens on this socket"  # what a socket brings is a program of the host's, whatever the access
 ETC = Stage(source="/etc", path=f"{STAGING}/etc")
 
 # Places of the host that a mount may not cover: the launch's own, and what the kernel serves.
@@ -140,7 +141,7 @@ def requested(profile: Profile, host: Host) -> list[Mount]:
             continue
         check_request(request, pin, host)
         why = Why("asked for", request.origin)
-        secret = sensitive(pin.path, host)
+        secret = sensitive(pin.path, host) or (LISTENER if pin.socket else "")
         bind = Bind(source=pin.path, target=request.target, access=request.access, pinned=True, why=why)
         made += placed(bind._replace(sensitive=secret), host)
     return made
@@ -158,6 +159,8 @@ def check_request(request: MountRequest, pin: Pin, host: Host) -> None:
         raise ClaudeboxError(f"{where}: it contains {ours}", "mount the directories that you need one by one")
     if request.target == request.source and request.source != pin.path and below(root, pin.path):
         raise ClaudeboxError(f"{where}: it is a link to what contains the project", "start claudebox there instead")
+    if request.kind == "socket" and not pin.socket:
+        raise ClaudeboxError(f"{where}: it is no socket", "leave kind out, or start what listens there")
     if request.access == "rw" and (below(pin.path, host.code) or below(host.code, pin.path)):
         raise ClaudeboxError(f"{where}: it reaches claudebox's own code in {host.code}", "mount it ro")
     if git != root and below(pin.path, git):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from claudebox.model import Profile, Setting
+from claudebox.model import MountRequest, Profile, Setting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,17 +13,25 @@ Row = tuple[str, str, str]
 
 def rows(profile: Profile, limits: tuple[tuple[str, Setting[Any]], ...] = (), *, defaults: bool = False) -> list[Row]:
     """(what, value, origin) of the first ones always, of the others where a layer gave one; defaults: of those that
-    are built in as well. limits: name → setting, as the profile holds the values alone."""
+    are built in as well, and the values of variables. limits: name → setting, as the profile holds the values alone."""
     found = [("profile", one.value, str(one.origin)) for one in profile.profiles]
     found += [row(name, getattr(profile, field)) for name, field in (("network", "tier"), ("agent", "agent"))]
     found.append(row("unattended", profile.unattended))
     single = [(name, getattr(profile, name)) for name in ("backend", "nix_daemon", "nested_userns", "git_config")]
     found += [row(name, one) for name, one in (*single, *limits) if defaults or one.origin.where]
-    found += [("mount", f"{one.source} → {one.target} ({one.access})", str(one.origin)) for one in profile.mounts]
+    found += [("mount", mount(one), str(one.origin)) for one in profile.mounts]
     found += [row("env", one) for one in profile.env_pass]
-    found += [("env", f"{one.value[0]}=…", str(one.origin)) for one in profile.env_set]
+    for one in profile.env_set:
+        name, value = one.value
+        found.append(("env", f"{name}={value if defaults else '…'}", str(one.origin)))
     found += [("allow_lan", one.value.written, str(one.origin)) for one in profile.allow_lan]
     return found
+
+
+def mount(one: MountRequest) -> str:
+    """A mount as a person reads it."""
+    words = [one.access, *(["socket"] if one.kind == "socket" else []), *(["optional"] if one.optional else [])]
+    return f"{one.source} → {one.target} ({', '.join(words)})"
 
 
 def row(name: str, setting: Setting[Any]) -> Row:

@@ -34,9 +34,10 @@ def is_name(text: str) -> bool:
 
 
 def is_pattern(text: str) -> bool:
-    """A variable's name, with `*` in it or `!` before it. `*` alone would be the whole environment."""
+    """A variable's name, with `*` at an end of it or `!` before it. `*` alone would be the whole environment."""
     name = text.removeprefix("!")
-    return text == "!*" or (name.strip("*") != "" and is_name(name.replace("*", "_")))
+    core = name.strip("*")
+    return text == "!*" or (core != "" and "*" not in core and is_name(name.replace("*", "_")))
 
 
 def is_agent(text: str) -> bool:

@@ -35,5 +35,19 @@ def test_a_launch_imports_nothing_heavy(box: Box, tier: str) -> None:
     assert found & HEAVY - site == set()
 
 
+FILES = {"claudebox.lineage", "claudebox.document", "claudebox.validate", "claudebox.locate", "claudebox.checked"}
+
+
+def test_a_launch_without_a_profile_imports_nothing_for_one(box: Box) -> None:
+    launch = ("run", "-n", "offline", "--", "true")
+    imported(box, *launch)
+    assert imported(box, *launch) & FILES == set()
+    assert imported(box, "run", "-P", "rust", *launch[1:]) >= FILES, "the control"
+    imported(box, "use", "rust")
+    assert "tomllib" in imported(box, *launch), "for the profile"
+    imported(box, "use", "--clear", "--network", "offline")
+    assert imported(box, *launch) & (FILES | {"tomllib"}) == set(), "what else is remembered is read by hand"
+
+
 def test_the_list_is_of_real_modules(box: Box) -> None:
     assert "argparse" in imported(box, "--help")

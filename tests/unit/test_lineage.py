@@ -281,6 +281,24 @@ def test_any_files_give_a_profile_or_positioned_errors(files: dict[str, str], na
     assert set(names) <= {one.value for one in found.profiles}
 
 
+@given(st.binary(max_size=99))
+def test_any_bytes_in_a_profile_are_a_profile_or_positioned_errors(content: bytes) -> None:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as made:
+        home = Path(made)
+        (home / "box" / "profiles").mkdir(parents=True, mode=0o700)
+        (home / "box").chmod(0o700)
+        put(home, "a", content)
+        put(home, "b", 'extends = ["a"]')
+        try:
+            effective(home, "b")
+        except ClaudeboxError as error:
+            lines = error.message.split("\n  ")
+            for line in lines[1:] or lines:
+                assert ERROR.fullmatch(line), line
+
+
 def test_names_are_those_of_files(home: Path) -> None:
     chain(home, mine=[])
     (home / "box/profiles/notes.txt").touch()

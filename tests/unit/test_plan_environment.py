@@ -64,6 +64,8 @@ def test_patterns_take_what_they_name_and_give_it_back() -> None:
     assert {n for n in inside(host, "!AWS_KEY", "AWS_*") if "AWS" in n} == {"AWS_KEY", "AWS_REGION"}, "in order"
     assert {n for n in inside(host, "*AWS*") if "AWS" in n} == set(host)
     assert "TERM" not in inside(None, "!TERM"), "a built-in one too"
+    bare = set(inside(host, "AWS_*", "!*"))
+    assert {"HOME", "PATH", "USER", "SHELL"} <= bare and not bare & {"TERM", "LANG", "AWS_KEY"}, "a home there is"
 
 
 def test_what_is_given_is_masked_unless_it_is_harmless() -> None:

@@ -37,7 +37,7 @@ def test_no_memory(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "good"),
     [("A", True), ("_a1", True), ("A_*", True), ("!A", True), ("!A_*", True), ("*_X", True), ("!*", True)]
-    + [(text, False) for text in ("", "!", "*", "**", "!!A", "A=B", "1A", "A-B", "Ä", "A B", "A\n")],
+    + [(text, False) for text in ("", "!", "*", "**", "!!A", "A=B", "1A", "A-B", "Ä", "A B", "A\n", "A*B", "*A*B")],
 )
 def test_pattern(text: str, good: bool) -> None:
     assert typed.is_pattern(text) is good

@@ -54,8 +54,9 @@ def build(
         extra = (*spec.unattended_environment, *(spec.unattended_environment_root if user.uid == 0 else ()))
         for name, value in extra:
             put(name, value, Why("unattended", profile.unattended.origin))
+    ours = (*own, "PATH", *dict(spec.env_set), *dict(spec.unattended_environment))
     for entry in profile.env_pass:
-        passed(entry, theirs, variables, NEVER + SHELL_OWN + spec.env_never)
+        passed(entry, theirs, variables, NEVER + SHELL_OWN + spec.env_never, ours)
     for setting in profile.env_set:
         name, value = setting.value
         put(name, value, Why("set", setting.origin), secret=name not in SHOWN)
@@ -65,15 +66,22 @@ def build(
     return tuple(variables[name] for name in sorted(variables))
 
 
-def passed(entry: Setting[str], theirs: dict[str, str], variables: dict[str, Variable], never: tuple[str, ...]) -> None:
+def passed(
+    entry: Setting[str],
+    theirs: dict[str, str],
+    variables: dict[str, Variable],
+    never: tuple[str, ...],
+    ours: tuple[str, ...],
+) -> None:
     """Pass what one entry of `[env] pass` or one `-e NAME` names; `!NAME` takes it out again.
 
-    never: what only the full name brings, no pattern.
+    never: what only the full name brings, no pattern; ours: what only the full name takes out (`!*` leaves a HOME).
     """
     pattern = entry.value
     if pattern.startswith("!"):
         for name in [n for n in variables if matches(n, (pattern[1:],))]:
-            del variables[name]
+            if "*" not in pattern or name not in ours:
+                del variables[name]
         return
     for name in theirs:
         if name == pattern or ("*" in pattern and matches(name, (pattern,)) and not matches(name, never)):

@@ -28,7 +28,7 @@ KINDS: dict[schema.Kind, dict[str, Any]] = {
     "memory": {"type": "string", "pattern": "^([0-9]+[KMGT]?|[0-9]{1,3}%)$"},
     "source": {"type": "string", "pattern": r"^(/|~/|~$|\$[A-Za-z_][A-Za-z0-9_]*$)"},
     "target": {"type": "string", "pattern": "^(/|~/|~$)"},
-    "variables": {"type": "array", "items": {"type": "string", "pattern": r"^!?[A-Za-z_*][A-Za-z0-9_*]*$"}},
+    "variables": {"type": "array", "items": {"type": "string", "pattern": r"^(!?\*?[A-Za-z0-9_]+\*?|!\*)$"}},
     "assignments": {"type": "object", "propertyNames": {"pattern": NAME}, "additionalProperties": {"type": "string"}},
     "strings": {"type": "array", "items": {"type": "string"}},
     "ports": {"type": "array", "items": {"type": "integer", "minimum": 1, "maximum": 65535}},

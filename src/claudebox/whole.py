@@ -18,6 +18,25 @@ SHELLS = ("bash", "zsh", "fish")
 LAUNCHING = {"run": "any command in the same sandbox", "shell": "a shell in the same sandbox"}
 
 
+# The user's own profiles come and go, so the scripts look for them; a name that is none could be a command to a shell.
+OWN_PROFILES = {
+    "bash": """_claudebox_profiles() {
+  local one names=(%s)
+  for one in "${CLAUDEBOX_HOME:-$HOME/.claudebox}"/profiles/*.toml; do
+    one=${one##*/}
+    one=${one%%.toml}
+    [[ $one == *[!A-Za-z0-9._-]* ]] || names+=("$one")
+  done
+  compgen -W "${names[*]}" -- "$1"
+}""",
+    "zsh": """_claudebox_profiles() {
+  local -a names
+  names=(%s ${CLAUDEBOX_HOME:-$HOME/.claudebox}/profiles/*.toml(N:t:r))
+  compadd -a names
+}""",
+}
+
+
 def whole() -> argparse.ArgumentParser:
     """Every command with its options; launching options come before a command's name too."""
     made = parser(OTHERS)
@@ -39,10 +58,12 @@ def whole() -> argparse.ArgumentParser:
 
 def _complete(made: argparse.ArgumentParser) -> None:
     """What a shell offers for values, where there is something to offer."""
-    offers = {"network": TIERS, "agent": agent_names(""), "profiles": names(BUILTIN)}
+    offers = {"network": TIERS, "agent": agent_names("")}
     for action in made._actions:
         if action.dest in offers:
             action.choices = offers[action.dest]
+        elif action.dest == "profiles":
+            action.complete = dict.fromkeys(OWN_PROFILES, "_claudebox_profiles")  # type: ignore[attr-defined]
         elif action.dest == "project" or action.metavar == "ID|PROJECT":
             action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
         elif action.dest == "mounts":
@@ -53,7 +74,8 @@ def script(shell: str) -> str:
     """The completion script of a shell; shell is one of SHELLS."""
     if shell == "fish":
         return _fish(whole())
-    return str(shtab.complete(whole(), shell=shell))
+    preamble = OWN_PROFILES[shell] % " ".join(names(BUILTIN))
+    return str(shtab.complete(whole(), shell=shell, preamble={shell: preamble}))
 
 
 def _fish(made: argparse.ArgumentParser) -> str:
@@ -79,6 +101,8 @@ def _fish_options(made: argparse.ArgumentParser, when: str) -> list[str]:
             words.append("-r")
         if action.choices:
             words.append(f"-a {_quoted(' '.join(action.choices))}")
+        elif action.dest == "profiles":
+            words.append(f"-a {_quoted(' '.join(names(BUILTIN)))}")
         elif action.dest in ("project", "mounts") or action.metavar == "ID|PROJECT":
             words.append("-F")
         elif not action.option_strings:

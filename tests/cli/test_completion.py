@@ -35,6 +35,17 @@ def test_bash_offers_options_commands_and_values(box: Box) -> None:
     assert complete(box, "claudebox", "ps", "--netw") <= {"--network"}
 
 
+def test_bash_offers_profiles_those_of_the_user_too(box: Box) -> None:
+    assert complete(box, "claudebox", "-P", "pyt") == {"python"}
+    (box.state / "profiles").mkdir(parents=True)
+    for name in ("pyramid", "pyre$(touch planted)", "pyr s"):
+        (box.state / "profiles" / f"{name}.toml").touch()
+    assert complete(box, "claudebox", "-P", "py") == {"python", "pyramid"}
+    assert complete(box, "claudebox", "profile", "show", "py") == {"python", "pyramid"}
+    assert complete(box, "claudebox", "use", "pyr") == {"pyramid"}
+    assert not (box.app / "planted").exists()
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_the_script_is_the_shell_s(box: Box, shell: str) -> None:
     done = box.claudebox("completion", shell)

@@ -144,11 +144,23 @@ def find(name: str, places: Places, besides: str = "") -> str:
     if not typed.is_profile(name):
         return ""
     own, built_in = places.own(name), f"{BUILTIN}/{name}.toml"
-    if own != besides and os.path.lexists(own):
+    if own != besides and _exists(own):
         return own
     if os.path.exists(built_in) and built_in != besides:
         return built_in
     return besides if besides in (own, built_in) else ""
+
+
+def _exists(path: str) -> bool:
+    """Whether there is such a file, a link that leads nowhere too. Where nobody can tell, it is taken for there: a
+    built-in profile in its place would be another one."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        pass
+    return True
 
 
 def unknown(name: str, places: Places) -> tuple[str, str]:

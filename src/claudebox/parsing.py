@@ -18,6 +18,7 @@ USAGE = """claudebox [OPTIONS] [-- AGENT_ARGS...]
 EXAMPLES = """examples:
   claudebox -n offline                 the agent in this project's sandbox, without network
   claudebox -n full -- --continue      with the host's network; --continue goes to the agent
+  claudebox -P python -P mine          with what these profiles grant; see claudebox profile --help
   claudebox run -n offline -- make test
   claudebox shell -n offline
   claudebox -n offline --dry-run       what would be granted, and the exact commands

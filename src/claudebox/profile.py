@@ -40,8 +40,13 @@ def load_files(
     """
     names, layer, by = named(profiles, environment, remembered)
     config = f"{ours}/config.toml"
-    if not names and not os.path.lexists(config):
-        return ()
+    if not names:
+        try:
+            os.lstat(config)
+        except (FileNotFoundError, NotADirectoryError):
+            return ()
+        except OSError:  # it may be there: reading it will say what is wrong
+            pass
     from claudebox import lineage
 
     return lineage.load(config, lineage.Named(names, layer, by), lineage.Places(ours, home))

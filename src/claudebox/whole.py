@@ -75,7 +75,7 @@ def script(shell: str) -> str:
     if shell == "fish":
         return _fish(whole())
     preamble = OWN_PROFILES[shell] % " ".join(names(BUILTIN))
-    return str(shtab.complete(whole(), shell=shell, preamble={shell: preamble}))
+    return str(shtab.complete(whole(), shell=shell, preamble=preamble))
 
 
 def _fish(made: argparse.ArgumentParser) -> str:

@@ -160,3 +160,17 @@ def test_size_is_bounded(file: Path) -> None:
     assert len(content(file)) == LARGEST
     file.write_bytes(b"#" * (LARGEST + 1))
     assert refusal(file)[0] == f"{file} is larger than 1 MiB"
+
+
+def test_a_directory_that_is_a_link_is_judged_hop_by_hop(file: Path, tmp_path: Path) -> None:
+    hop, link = tmp_path / "hop", tmp_path / "link"
+    hop.mkdir(mode=0o700)
+    (hop / "box").symlink_to(file.parent)
+    link.symlink_to(hop / "box")
+    assert content(link / file.name) == b"agent = 'x'\n"
+    assert read_checked(f"{link}/gone.toml") is None
+    hop.chmod(0o777)
+    assert refusal(link / file.name) == (f"{hop} is writable by others than you", f"chmod go-w {hop}")
+    hop.chmod(0o700)
+    file.parent.chmod(0o777)
+    assert refusal(link / file.name)[0] == f"{file.parent} is writable by others than you"

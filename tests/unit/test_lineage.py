@@ -239,6 +239,22 @@ def test_a_link_is_followed_and_every_hop_judged(home: Path) -> None:
     assert "cannot be read" in refusal(home, "p")[0]
 
 
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads it")
+def test_what_cannot_be_looked_at_is_no_reason_for_less(home: Path) -> None:
+    """Neither the built-in profile instead of the user's, nor a launch without config.toml."""
+    put(home, "python", 'network.tier = "offline"')
+    put(home, "", 'network.tier = "offline"')
+    for directory in (home / "box/profiles", home / "box"):
+        directory.chmod(0)
+        try:
+            assert "cannot be read" in refusal(home, "python")[0]
+            if directory.name == "box":
+                assert "cannot be read" in refusal(home)[0]
+        finally:
+            directory.chmod(0o700)
+    assert effective(home, "python").tier.value == "offline", "the control"
+
+
 def test_far_too_many(home: Path) -> None:
     for number in range(150):
         put(home, f"p{number}", f'extends = ["p{number + 1}"]' if number < 149 else "")

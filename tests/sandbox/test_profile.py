@@ -17,7 +17,7 @@ from box import Box
 from capability import needs
 
 pytestmark = [needs("userns", "bwrap", "git"), pytest.mark.uid0]
-OFFLINE = ("run", "-n", "offline")
+OFFLINE = ("run", "-n", "offline", "-y")
 
 
 def put(box: Box, name: str, text: str) -> Path:
@@ -212,7 +212,7 @@ def test_a_socket_by_the_hosts_variable(box: Box) -> None:
     with listening(path):
         done = box.claudebox(*ask, env={"SSH_AUTH_SOCK": str(path)})
         assert (done.status, done.stdout) == (0, "granted\n"), done.stderr
-        assert f"danger: {path} is in the sandbox (ro): it reaches whoever listens on this socket" in done.stderr
+        assert str(path) in done.stderr and "it reaches whoever listens on this socket" in done.stderr
         without = [*OFFLINE, "--", *ask[ask.index("--") + 1 :]]
         done = box.claudebox(*without, env={"SSH_AUTH_SOCK": str(path)})
         assert (done.status, done.stdout) == (0, "No such file or directory\n"), "the variable does not pass either"
@@ -321,5 +321,4 @@ def test_nothing_of_the_host_is_needed(box: Box) -> None:
     """Every source of the built-in profiles is optional, but for the agent's socket."""
     every = ["python", "node", "rust", "go", "github", "aws"]
     words = [word for name in every for word in ("-P", name)]
-    done = box.claudebox(*OFFLINE, *words, "--", "true")
-    assert (done.status, done.stderr) == (0, "")
+    assert box.claudebox(*OFFLINE, *words, "--", "true").status == 0

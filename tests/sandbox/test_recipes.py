@@ -61,7 +61,7 @@ def test_a_database_by_its_socket(recipes: Box) -> None:
         answering = threading.Thread(target=lambda: server.accept()[0].sendall(b"ready"), daemon=True)
         answering.start()
         script = f"{ask}; print(c.recv(9).decode())"
-        done = recipes.claudebox("run", "-n", "offline", "-P", "database", "--", "python3", "-c", script)
+        done = recipes.claudebox("run", "-y", "-n", "offline", "-P", "database", "--", "python3", "-c", script)
         assert (done.status, done.stdout) == (0, "ready\n"), done.stderr
 
 
@@ -97,7 +97,7 @@ def test_a_monorepo(recipes: Box) -> None:
     (shared / "schemas/a").write_text("a\n")
     (shared / "secret").write_text("kept\n")
     script = "cat ~/code/shared/schemas/a; ls ~/code/shared; touch ~/code/shared/schemas/b 2>/dev/null || echo kept"
-    done = recipes.claudebox("run", "-n", "offline", "-P", "part", "--", "sh", "-c", script)
+    done = recipes.claudebox("run", "-y", "-n", "offline", "-P", "part", "--", "sh", "-c", script)
     assert (done.status, done.stdout) == (0, "a\nschemas\nkept\n"), done.stderr
 
 

@@ -45,7 +45,7 @@ class Unfiltered:
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start the probe in there with pipes."""
         return subprocess.Popen(
-            [*self.enter, sys.executable, "-I", "-B", PROBE, *arguments],
+            [*self.enter, sys.executable, "-I", "-B", "-c", PROBE.read_text(), *arguments],
             env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
 

@@ -132,7 +132,7 @@ def _lines(git: str) -> list[str]:
             os.close(parent)
     except OSError as error:
         raise ClaudeboxError(f"{git}/config: {error.strerror}", "repair the repository") from None
-    return (content or b"").decode(errors="surrogateescape").splitlines()
+    return (content or b"").decode(errors="surrogateescape").split("\n")  # git's lines: splitlines() ends more
 
 
 # --- what is mounted of it -----------------------------------------------------------------------

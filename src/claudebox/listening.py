@@ -22,14 +22,18 @@ def survey(tops: list[str], table: str = "/proc/net/unix") -> tuple[str, ...]:
     directories: dict[str, str] = {}
     try:
         with open(table, "rb") as file:
-            lines = file.read().splitlines()[1:]
+            lines = file.read().split(b"\n")[1:]
     except OSError:
         return ()
     for line in lines:
         fields = line.split(None, 7)
         if len(fields) < 8 or fields[7].startswith(b"@"):
             continue
-        if int(fields[3], 16) & LISTENS or int(fields[4], 16) == DATAGRAM:
+        try:
+            flags, kind = int(fields[3], 16), int(fields[4], 16)
+        except ValueError:  # the rest of a name with a newline in it
+            continue
+        if flags & LISTENS or kind == DATAGRAM:
             name = os.fsdecode(fields[7])
             found.update(filter(None, (_shown(one, tops, directories) for one in _places(name, tops))))
     if len(found) > MOST:

@@ -24,7 +24,7 @@ def read(path: str) -> list[Entry]:
 def parse(content: bytes) -> list[Entry]:
     """The entries of a mountinfo file's content."""
     entries = []
-    for line in content.splitlines():
+    for line in content.split(b"\n")[:-1]:  # not splitlines: the kernel writes a carriage return in a name as it is
         left, _, right = line.partition(b" - ")
         fields = left.split(b" ")
         device, root, target, options = fields[2], fields[3], fields[4], fields[5]

@@ -112,3 +112,12 @@ def test_a_link_in_place_of_a_masked_entry_is_refused(box: Box, name: str) -> No
     if name != "commondir":
         real.rename(place)
     assert inside(box, "true").status == 0, "the control"
+
+
+def test_an_entry_of_worktrees_that_breaks_lines_locks_nobody_out(box: Box) -> None:
+    """The kernel writes a carriage return in a mount point as it is; what reads its table must not end a line there."""
+    box.git("worktree", "add", "-q", "-b", "side", str(box.home / "side"))
+    assert inside(box, "mv .git/worktrees/side '.git/worktrees/side\r36 35 0:1 / /x'; true").status == 0
+    (box.app / ".git" / "worktrees" / "a\rb\x85c\u2028d").mkdir()
+    done = inside(box, "touch '.git/worktrees/a\rb\x85c\u2028d/commondir' || echo refused")
+    assert (done.status, done.stdout) == (0, "refused\n"), done.stderr

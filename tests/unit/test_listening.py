@@ -63,7 +63,13 @@ def test_a_relative_name(top: Path) -> None:
 
 
 def test_a_name_that_looks_like_a_line(top: Path) -> None:
-    assert found(top, f"{LISTENS} {top}/x\n{LISTENS} {top}/s\ny z") == (f"{top}/s",)
+    words = "\n1 2 3 x y z 7 /s"
+    assert found(top, f"{LISTENS} {top}/x\n{LISTENS} {top}/s\ny z", f"{LISTENS} {top}/x{words}") == (f"{top}/s",)
+
+
+def test_a_carriage_return_in_a_name(top: Path) -> None:
+    os.rename("s", "s\r1 2 3")
+    assert found(top, f"{LISTENS} {top}/s\r1 2 3") == (f"{top}/s\r1 2 3",)
 
 
 def test_too_many_stop_the_launch(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:

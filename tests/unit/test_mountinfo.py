@@ -5,6 +5,12 @@ from claudebox.mountinfo import parse, unescaped
 LINE = rb"115 46 254:0 /a\040b /home/x\012y ro,nosuid - ext4 /dev/vda rw" + b"\n"
 
 
+def test_a_carriage_return_in_a_name() -> None:
+    """The kernel escapes space, tab, newline and backslash alone (proc_mounts, mangle())."""
+    line = b"36 35 98:0 / /srv/a\rb\xc2\x85c rw,nosuid - ext4 /dev/sda rw\n"
+    assert [one.target for one in parse(line * 2)] == ["/srv/a\rb\x85c"] * 2
+
+
 def test_one_line() -> None:
     (entry,) = parse(LINE)
     assert (entry.device, entry.root, entry.target) == ("254:0", "/a b", "/home/x\ny")

@@ -258,7 +258,7 @@ def roots_of(plan: SandboxPlan, pins: dict[str, int]) -> dict[str, tuple[str, st
 
 def _by_id() -> list[tuple[int, Entry]]:
     with open("/proc/self/mountinfo", "rb") as file:
-        numbers = [int(line.split(b" ", 1)[0]) for line in file.read().splitlines()]
+        numbers = [int(line.split(b" ", 1)[0]) for line in file.read().split(b"\n")[:-1]]
     return list(zip(numbers, read("/proc/self/mountinfo"), strict=True))
 
 

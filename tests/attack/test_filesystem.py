@@ -29,6 +29,9 @@ def home_inside(box: Box) -> Path:
 
 
 def test_a_link_at_the_projects_place_leads_nowhere(box: Box) -> None:
+    """CVE-2024-42472 (flatpak): a link where a directory of the application's is mounted led out of the sandbox.
+    CVE-2026-39861 (Claude Code): a link that was made inside was followed by what wrote files outside.
+    """
     home, victim = home_inside(box), box.home / "victim"
     victim.mkdir()
     (home / "code").symlink_to(victim)

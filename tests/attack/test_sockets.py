@@ -143,3 +143,31 @@ def test_one_that_is_made_anew_is_masked_again(box: Box, place: Path) -> None:
             assert f"the host made {place} anew: it is masked again" in session.stderr.readline().decode()
             session.communicate(timeout=20)
     assert session.returncode == 0
+
+
+ABSTRACT = """
+import errno, socket, sys
+try:
+    with socket.socket(socket.AF_UNIX) as one:
+        one.connect("\\0" + sys.argv[1])
+    print("reached")
+except OSError as error:
+    print(errno.errorcode[error.errno])
+"""
+
+
+@needs("landlock_scopes")
+def test_abstract_sockets_of_a_shared_network(box: Box) -> None:
+    """CVE-2020-15257 (containerd): a container on the host's network reached the runtime's abstract socket.
+
+    In tier full a Landlock scope stops it; in the others the network is another one.
+    """
+    name = f"claudebox-attack-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind("\0" + name)
+        made.listen()
+        words = ("/usr/bin/python3", "-c", ABSTRACT, name)
+        assert box.claudebox("run", "-n", "full", "--", *words).stdout == "EPERM\n"
+        assert box.claudebox("run", "-n", "full", "--", "unshare", "--user", *words).stdout == "EPERM\n"
+        assert box.claudebox("run", "-n", "offline", "--", *words).stdout == "ECONNREFUSED\n"
+        assert box.run(words).stdout == "reached\n", "the control"

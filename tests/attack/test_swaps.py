@@ -71,7 +71,11 @@ def tree(directory: Path) -> list[str]:
 
 @pytest.mark.parametrize("place", ["home", "home above", "project", "project above"])
 def test_swapped_mount_points(box: Box, place: str) -> None:
-    """A mount from elsewhere at a place that is swapped, or below one; the masks of `.git` stand beside it."""
+    """A mount from elsewhere at a place that is swapped, or below one; the masks of `.git` stand beside it.
+
+    CVE-2021-30465 (runc): a second container swapped a mount point for a link while the first one was started.
+    CVE-2026-87766 (bubblewrap): mount points were made and resolved through links that an earlier session planted.
+    """
     (box.home / "store").mkdir()
     (box.home / "store" / "of").write_text("the store\n")
     victim = box.home / "victim"

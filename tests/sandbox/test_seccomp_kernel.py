@@ -150,6 +150,10 @@ def on_terminal(filter: str, requests: list[tuple[str, int, int]]) -> tuple[set[
 @needs("pty")
 @pytest.mark.parametrize("requests", [TYPE, PASTE, DISCIPLINE], ids=["TIOCSTI", "TIOCLINUX", "TIOCSETD"])
 def test_request_to_the_terminal_is_refused(requests: list[tuple[str, int, int]]) -> None:
+    """CVE-2017-5226 (bubblewrap): TIOCSTI typed commands into the terminal that the sandbox shares with a shell.
+    CVE-2019-10063 (flatpak): the filter compared all 64 bits of the request, of which the kernel reads 32.
+    CVE-2023-28100 (flatpak): on a console TIOCLINUX pasted into what runs there afterwards.
+    """
     assert {request & 0xFFFFFFFF for _, request, _ in requests} < {request for _, request, *_ in REQUESTS}
     assert on_terminal("filtered", requests) == ({-EPERM}, 0)
     assert on_terminal("marked", requests) == ({-(EPERM | bare.MARK)}, 0)

@@ -14,7 +14,9 @@ from capability import needs
 
 pytestmark = [needs("userns", "bwrap", "git"), pytest.mark.uid0]
 AS_AGENT: tuple[str, ...] = ()
-NESTED = ("unshare", "--user", "--map-user=1000", "--map-group=1000", "--keep-caps", "--mount", "--pid", "--fork")
+# With all capabilities in a namespace of its own; the kernel maps uid 0 into none without CAP_SETFCAP.
+MAPPED = () if os.getuid() == 0 else ("--map-user=1000", "--map-group=1000")
+NESTED = ("unshare", "--user", *MAPPED, "--keep-caps", "--mount", "--pid", "--fork")
 WHO = pytest.mark.parametrize("who", [AS_AGENT, NESTED], ids=["agent", "nested"])
 
 PRELUDE = """
@@ -99,8 +101,7 @@ kinds = [(b"cgroup", b"memory"), (b"cgroup", b"pids"), (b"cgroup", b"rdma"), (b"
 made = []
 for kind, options in kinds:
     if libc.mount(b"c", b"/tmp/c", kind, ctypes.c_ulong(0), options) == 0:
-        names = ("release_agent", "pids.max", "memory.max", "memory.limit_in_bytes")
-        made += [n for n in names if tried(lambda: open("/tmp/c/" + n, "w").write("9")) == "done"]
+        made += ["release_agent"] if tried(lambda: open("/tmp/c/release_agent", "w").write("/x")) == "done" else []
         libc.umount2(b"/tmp/c", 2)
 say(made)
 """

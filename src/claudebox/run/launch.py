@@ -81,6 +81,7 @@ def _launch(plan: SandboxPlan, pins: dict[str, int], here: int, held: locks.Held
         limits = Limits(plan.bounds)
         leaving.callback(limits.leave)
         leaving.callback(ended.now)
+        limits.begin(start.outer)
         check.begin()  # what the host would execute, before the agent can change it
         sandbox = wait_ready(start, watch, arrivals)  # 6: the gate holds it
         ended.init_fd = sandbox.init_fd
@@ -102,6 +103,7 @@ def _launch(plan: SandboxPlan, pins: dict[str, int], here: int, held: locks.Held
         if broker:
             broker.wait(arrivals)
             broker.attach(supervision)
+        limits.settle(sandbox)
         arrivals.before_token()
         supervision.stop_early()
         if terminal.ours():  # 11: the only lines that let the agent run

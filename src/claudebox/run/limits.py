@@ -6,6 +6,7 @@ of the tree, in namespaces of its own, begins at the cgroup that it is in, so th
 
 from __future__ import annotations
 
+import _thread
 import ctypes
 import os
 import select
@@ -31,23 +32,30 @@ class Limits:
     def __init__(self, bounds: Bounds) -> None:
         self.bounds = bounds
         self.made: list[str] = []
+        self.inner: list[int] = []  # descriptors of what takes a process into a cgroup of ours
+        self.errors: list[OSError] = []
+        self.moved = _thread.allocate_lock()
         self.init_fd = -1
 
-    def set(self, sandbox: Sandbox) -> None:
-        """Bound the sandbox, pid 1 as well, which the agent can trace. Raises ClaudeboxError."""
-        for pid in (sandbox.init, sandbox.agent):
-            limit(pid, RLIMIT_CORE, NO_CORE)
-            limit(pid, RLIMIT_NPROC, self.bounds.processes)
+    def begin(self, outer: int) -> None:
+        """Make the cgroups while bwrap is at work, and move its outer process there. Raises ClaudeboxError.
+
+        In a thread: the first move in a while waits 12 ms for an RCU grace period (cgroup_attach_lock), the next
+        ones do not.
+        """
         if self.bounds.cgroups:
-            self.init_fd = sandbox.init_fd
             try:
                 for parent in dict.fromkeys(one.parent for one in self.bounds.cgroups):
-                    self._make(parent, sandbox)
+                    self._make(parent)
             except OSError as error:
-                hint = "claudebox --dry-run says which limits there are"
-                raise ClaudeboxError(f"cannot limit the sandbox by a cgroup: {error}", hint) from None
+                raise failure(error) from None
+            self.moved.acquire()
+            try:
+                _thread.start_new_thread(self._move, (outer,))
+            except RuntimeError:  # RLIMIT_NPROC of the host's: then it is waited for
+                self._move(outer)
 
-    def _make(self, parent: str, sandbox: Sandbox) -> None:
+    def _make(self, parent: str) -> None:
         sweep(parent)
         place = f"{parent}/{NAME}{os.getpid()}"
         self.made.append(place)
@@ -57,17 +65,51 @@ class Limits:
             for name, value in one.settings if one.parent == parent else ():
                 if name not in OPTIONAL or os.path.exists(f"{place}/{name}"):
                     write(f"{place}/{name}", value)
+        self.inner.append(os.open(f"{place}/{INNER}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC))
+
+    def _move(self, *pids: int) -> None:
+        try:
+            for procs in self.inner:
+                for pid in pids:
+                    os.write(procs, str(pid).encode())
+        except OSError as error:
+            self.errors.append(error)
+        self.moved.release()
+
+    def set(self, sandbox: Sandbox) -> None:
+        """Bound each process of the sandbox, pid 1 as well, which the agent can trace. Raises ClaudeboxError."""
+        self.init_fd = sandbox.init_fd
         for pid in (sandbox.init, sandbox.agent):
-            write(f"{place}/{INNER}/cgroup.procs", pid)
+            limit(pid, RLIMIT_CORE, NO_CORE)
+            limit(pid, RLIMIT_NPROC, self.bounds.processes)
+
+    def settle(self, sandbox: Sandbox) -> None:
+        """All of it is in the cgroups, whatever was forked before bwrap was. Raises ClaudeboxError."""
+        if self.bounds.cgroups:
+            self.moved.acquire()
+            self._move(sandbox.init, sandbox.agent)
+            if self.errors:
+                raise failure(self.errors[0])
 
     def leave(self) -> None:
         """Remove the cgroups, once pid 1, which ends last, has ended; it was told to."""
-        if self.made and self.init_fd >= 0:
+        if not self.made:
+            return
+        with self.moved:
+            for procs in self.inner:
+                os.close(procs)
+        if self.init_fd >= 0:
             ended = select.poll()
             ended.register(self.init_fd, select.POLLIN)
             ended.poll(2000)
         for place in self.made:
             remove(place)
+
+
+def failure(error: OSError) -> ClaudeboxError:
+    """What is said when a cgroup could not be made or entered."""
+    hint = "claudebox --dry-run says which limits there are"
+    return ClaudeboxError(f"cannot limit the sandbox by a cgroup: {error}", hint)
 
 
 def limit(pid: int, resource: int, most: int) -> None:

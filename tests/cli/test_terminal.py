@@ -119,3 +119,14 @@ def test_pipeline_ends_on_one_interrupt(shell: Shell) -> None:
     shell.bash.sendintr()
     shell.prompt()
     assert shell.status() == 130
+
+
+def test_the_exit_report_comes_when_the_terminal_is_ours_again(box: Box, shell: Shell) -> None:
+    write(box, "agent", "echo U-P\nread line\necho x >.envrc\nstty raw -echo\necho L-AST\n")
+    shell.start(f'TERM=xterm "$CB" {RUN} sh agent')
+    shell.bash.sendline("go")
+    shell.bash.expect("L-AST")
+    said = shell.prompt()
+    # red on a terminal, and each line ends as the terminal's own modes have it, not the agent's
+    assert "\x1b[1;31mclaudebox: danger:\x1b[0m changed while the session ran" in said
+    assert "  .envrc: new; direnv runs it (cd)\r\n" in said

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import os
-from itertools import islice
 
 from claudebox import descriptors
 from claudebox.model import Seen, Snapshot, Watch
@@ -107,7 +106,7 @@ class Walk:
     def directory(self, place: Place, here: int, inner: str, *, deeper: bool) -> list[str]:
         """Look at one directory; where deeper, the directories in it that are to be walked."""
         with os.scandir(here) as found:
-            entries = list(islice(found, self.tree_left + 1))
+            entries = [entry for _, entry in zip(range(self.tree_left + 1), found, strict=False)]
         self.tree_left -= len(entries)
         named = [entry for entry in entries if entry.name in NAMED]
         below = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)] if deeper else []
@@ -208,7 +207,7 @@ class Walk:
         below, files, last = [], [], inner.rpartition("/")[2]
         prefix = f"{place.at(inner)}/"
         with os.scandir(here) as found:
-            entries = list(islice(found, self.git_left + 1))
+            entries = [entry for _, entry in zip(range(self.git_left + 1), found, strict=False)]
         self.git_left -= len(entries)
         for entry in entries:
             name = entry.name

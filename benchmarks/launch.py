@@ -28,7 +28,9 @@ def main() -> None:
     project = directory / "code" / "app"
     make_project(project, environment)
     os.chdir(project)
-    figures = interleaved(commands(program, sys.argv[3] if len(sys.argv) > 3 else ""), environment, RUNS)
+    large = directory / "code" / "large"
+    make_large(large, environment)
+    figures = interleaved(commands(program, large, sys.argv[3] if len(sys.argv) > 3 else ""), environment, RUNS)
     print(table(figures))
     print(bounds(figures))
     print(f"A launcher that waits: {resident(program, environment):.1f} MiB resident (bound {RESIDENT:.0f}).\n")
@@ -45,7 +47,18 @@ def make_project(project: Path, environment: dict[str, str]) -> None:
         subprocess.run(["git", *words], cwd=project, env=environment, check=True)
 
 
-def commands(program: str, srt: str) -> dict[str, list[str]]:
+def make_large(project: Path, environment: dict[str, str]) -> None:
+    """A repository of 200,000 entries, 50,000 of which the exit check looks at, twice a launch."""
+    for number in range(8000):
+        inner = project / f"a{number % 20}" / f"b{number // 20 % 20}" / f"c{number // 400}"
+        inner.mkdir(parents=True)
+        for file in range(24):
+            (inner / str(file)).touch()
+    for words in (["init", "-q"], ["add", "-A"]):
+        subprocess.run(["git", *words], cwd=project, env=environment, check=True)
+
+
+def commands(program: str, large: Path, srt: str) -> dict[str, list[str]]:
     """What is measured, the yardstick first: the interpreter that runs claudebox, doing nothing."""
     python = Path(program).read_text().split("\n")[0][2:]
     bare = "--ro-bind / / --proc /proc --dev /dev --unshare-all --die-with-parent --cap-drop ALL"
@@ -53,6 +66,7 @@ def commands(program: str, srt: str) -> dict[str, list[str]]:
         "python3 -c pass": [python, "-c", "pass"],
         "bwrap alone": ["/usr/bin/bwrap", *bare.split(), "true"],
         OURS: [program, "run", "-n", "offline", "--", "true"],
+        "the same in a tree of 200,000 entries": [program, "run", "-n", "offline", "-C", str(large), "--", "true"],
     }
     if firejail := shutil.which("firejail"):
         found["firejail --noprofile"] = [firejail, "--quiet", "--noprofile", "true"]

@@ -135,6 +135,8 @@ def walked(config: str, named: Named, places: Places) -> _Walk:
             walk.take(path, named.layer, again=True)
         else:
             reason, hint = unknown(name, places)
+            if named.layer == Layer.REMEMBERED:  # the file may have gone since
+                hint += "; claudebox use --clear forgets what it remembers"
             walk.wrong.append(Positioned(named.by, 0, 0, f"{named.by}: {reason}", hint))
     return walk
 

@@ -89,6 +89,10 @@ def test_profiles_are_remembered_and_replaced(box: Box) -> None:
     assert passed(box) == ["C"]
     (one,) = json.loads(box.claudebox("instance", "list", "--json").stdout)["instances"]
     assert one["remembered"]["profiles"] == ["c"]
+    (box.state / "profiles/c.toml").unlink()
+    done = box.claudebox("run", "-n", "offline", "--", "true")
+    assert done.status == 125 and 'claudebox use: there is no profile "c"' in done.stderr
+    assert "claudebox use --clear" in done.stderr
     shown(box, "--clear")
     assert passed(box) == []
 

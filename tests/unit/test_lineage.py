@@ -189,6 +189,7 @@ def test_a_missing_one_names_the_nearest(arguments: dict[str, Any], message: str
     found, hint = refusal(home, *(() if arguments else ("pyton",)), **arguments)
     assert found.startswith(message)
     assert hint.startswith("the profiles are aws, ") and "python" in hint
+    assert ("claudebox use --clear" in hint) == ("remembered" in arguments)
 
 
 @pytest.mark.parametrize("name", ["../config", "", ".", "a/b", "/etc/passwd", "x.toml", "-x", "a\0b", "x" * 300])

@@ -86,6 +86,17 @@ def test_a_socket_that_was_granted_by_name(box: Box, place: Path) -> None:
         assert reached(made, socket.SOCK_STREAM)
 
 
+def test_a_socket_that_the_configuration_grants_at_its_own_path(box: Box, place: Path) -> None:
+    mount = f'[[mounts]]\nsource = "{place}"\nkind = "socket"\n'
+    box.state.mkdir(mode=0o700, exist_ok=True)
+    with listening(place) as made:
+        assert send(box, place, socket.SOCK_STREAM).stdout == "ECONNREFUSED\n", "the control"
+        (box.state / "config.toml").write_text(mount)
+        done = send(box, place, socket.SOCK_STREAM)
+        assert done.stdout == "sent\n" and "is masked" not in done.stderr, done.stderr
+        assert reached(made, socket.SOCK_STREAM)
+
+
 def test_a_socket_in_a_read_only_mount(box: Box) -> None:
     data = box.home / "data"
     data.mkdir()

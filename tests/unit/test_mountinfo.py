@@ -23,6 +23,11 @@ def test_optional_fields_and_a_writable_mount() -> None:
     assert entry.kind == "tmpfs"
 
 
+def test_a_carriage_return_in_a_name_is_no_end_of_a_line() -> None:
+    (entry,) = parse(b"1 2 0:5 / /a\rb\x0bc rw - tmpfs none rw\n")
+    assert entry.target == "/a\rb\x0bc"
+
+
 def test_a_backslash_and_bytes_that_are_no_text() -> None:
     assert unescaped(rb"a\134b") == "a\\b"
     assert unescaped(b"\xff") == "\udcff"

@@ -13,7 +13,7 @@ from claudebox.text import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 STDIN, STDERR = 0, 2
 RED, YELLOW, BOLD, DIM, PLAIN = "\x1b[1;31m", "\x1b[1;33m", "\x1b[1m", "\x1b[2m", "\x1b[0m"
@@ -100,6 +100,12 @@ def _wait_writable(descriptor: int) -> None:
 # --- tables --------------------------------------------------------------------------------------
 
 
+def listed(rows: Sequence[Sequence[str]], severities: Sequence[str], *, descriptor: int = STDERR) -> None:
+    """Rows without headings, each in the colour of its severity; "" for none."""
+    styles = [SEVERITIES[one][1] if one and colour(descriptor) else "" for one in severities]
+    write(laid_out((), rows, columns(descriptor), styles), descriptor)
+
+
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, descriptor: int = STDERR, width: int = 0) -> None:
     """Rows under headings. The last column is wrapped where the terminal ends; nothing is cut off.
 
@@ -108,18 +114,20 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, descriptor:
     write(laid_out(headings, rows, width or columns(descriptor)), descriptor)
 
 
-def laid_out(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> str:
-    """The text of a table; width 0 wraps nothing."""
-    cells = [[printable(cell) for cell in row] for row in [headings, *rows]]
-    widths = [max(cells_wide(row[column]) for row in cells) for column in range(len(headings))]
+def laid_out(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int, styles: Sequence[str] = ()) -> str:
+    """The text of a table; width 0 wraps nothing, no headings print none. styles: of each row, "" for a plain one."""
+    cells = [[printable(cell) for cell in row] for row in ([headings, *rows] if headings else rows)]
+    widths = [max(map(cells_wide, column)) for column in zip(*cells, strict=True)]
     before = sum(widths[:-1]) + 2 * (len(widths) - 1)
     room = max(width - before, 20) if width else 0
     lines = []
-    for row in cells:
+    for number, row in enumerate(cells):
         *fixed, last = row
+        style = styles[number] if styles else ""
         start = "".join(cell + " " * (wide - cells_wide(cell) + 2) for cell, wide in zip(fixed, widths, strict=False))
         for index, piece in enumerate(wrapped(last, room)):
-            lines.append(((start if index == 0 else " " * before) + piece).rstrip() + "\n")
+            line = ((start if index == 0 else " " * before) + piece).rstrip()
+            lines.append((f"{style}{line}{PLAIN}" if style else line) + "\n")
     return "".join(lines)
 
 
@@ -133,7 +141,8 @@ def cells_wide(text: str) -> int:
 
 
 def wrapped(text: str, room: int) -> list[str]:
-    """The text in lines of at most room columns, broken between words; room 0 breaks nothing."""
+    """The text in lines of at most room columns, broken between words, a word that is longer within; room 0 breaks
+    nothing. A terminal would go on at its left edge, where a hostile name could pass for a line of ours."""
     lines, line = [], ""
     for word in text.split(" "):
         if line and room and cells_wide(line) + 1 + cells_wide(word) > room:
@@ -141,7 +150,21 @@ def wrapped(text: str, room: int) -> list[str]:
             line = word
         else:
             line = f"{line} {word}" if line else word
+        while room and cells_wide(line) > room:
+            cut = _fitting(line, room)
+            lines.append(line[:cut])
+            line = line[cut:]
     return [*lines, line]
+
+
+def _fitting(text: str, room: int) -> int:
+    """How many characters of a text fit into room columns, one at least."""
+    wide = 0
+    for number, one in enumerate(text):
+        wide += cells_wide(one)
+        if wide > room:
+            return max(number, 1)
+    return len(text)
 
 
 def columns(descriptor: int) -> int:
@@ -155,6 +178,11 @@ def columns(descriptor: int) -> int:
 # --- questions -----------------------------------------------------------------------------------
 
 
+def visible() -> bool:
+    """A person may be reading: stderr is a terminal."""
+    return _terminal(STDERR)
+
+
 def can_ask() -> bool:
     """A person can see a question and answer it."""
     return _terminal(STDIN) and _terminal(STDERR)
@@ -162,21 +190,30 @@ def can_ask() -> bool:
 
 def ask(question: str) -> bool:
     """Yes or no; no where nobody can answer. What was typed before the question does not answer it."""
+    answers = {"y": "yes", "yes": "yes", "": "no", "n": "no", "no": "no"}
+    return choose(f"{question} [y/N]", answers) == "yes"
+
+
+def choose(question: str, answers: Mapping[str, str]) -> str:
+    """What an answer stands for, by what is typed in small letters; "" where nobody can answer or the input ends.
+
+    What was typed before the question does not answer it; anything else is asked again.
+    """
     if not can_ask():
-        return False
+        return ""
     import termios
 
     try:
         termios.tcflush(STDIN, termios.TCIFLUSH)
     except termios.error:
-        return False
+        return ""
     while True:
-        write(f"{printable(question)} [y/N] ")
+        write(f"{printable(question)} ")
         answer = _line()
-        if answer in ("y", "yes"):
-            return True
-        if answer is None or answer in ("", "n", "no"):
-            return False
+        if answer is None:
+            return ""
+        if answer in answers:
+            return answers[answer]
 
 
 def _line() -> str | None:

@@ -123,14 +123,14 @@ class Networks:
     def launch(self, one: Sandbox, *command: str | Path, options: Sequence[str] = (), **more: Any) -> Result:
         """Run a command in this sandbox to its end."""
         more = {"timeout": TIME, **more}
-        return self.box(one).claudebox("run", "-n", one.tier, *options, "--", *command, **more)
+        return self.box(one).claudebox("run", "-n", one.tier, "-y", *options, "--", *command, **more)
 
     def start(
         self, one: Sandbox, *command: str | Path, options: Sequence[str] = (), **more: Any
     ) -> subprocess.Popen[bytes]:
         """Start a command in this sandbox; the launcher is the child of what is returned."""
         box = self.box(one)
-        return box.start([box.program, "run", "-n", one.tier, *options, "--", *command], **more)
+        return box.start([box.program, "run", "-n", one.tier, "-y", *options, "--", *command], **more)
 
     def probed(self, one: Sandbox, cases: list[destinations.Case], **more: Any) -> Answers:
         """Probes in a sandbox, one launch: id → result."""

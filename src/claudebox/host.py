@@ -12,13 +12,14 @@ from claudebox.layout import find_repository, read_tree
 from claudebox.locating import find_agent, find_program, login_store, sibling
 from claudebox.model import Host, Kernel, Note, Profile, Project, System, Tools, Uplink, User
 from claudebox.pinning import check_links, pin
+from claudebox.places import PLACES
 from claudebox.probes import remembered
 from claudebox.run import kept
 from claudebox.usersettings import survey_settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 # Never ssl or pki whole: private keys lie in them, which root and the group ssl-cert can read.
 ETC = (
@@ -31,16 +32,6 @@ ETC = (
     "ssl/openssl.cnf", "ssl/openssl.d", "static", "terminfo", "timezone",
 )  # fmt: skip
 ENV = "/usr/bin/env"  # the one that runs in the sandbox, whatever PATH says
-SECRETS = (
-    (".ssh", "SSH keys"), (".gnupg", "GnuPG keys"), (".aws", "AWS credentials"), (".config/gcloud", "Google Cloud"),
-    (".azure", "Azure credentials"), (".kube", "Kubernetes credentials"), (".docker", "Docker credentials"),
-    (".netrc", "logins of netrc"), (".config/gh", "the GitHub login"), (".config/sops", "sops keys"),
-    (".config/age", "age keys"), (".age", "age keys"), (".mozilla", "a browser profile"),
-    (".config/google-chrome", "a browser profile"), (".config/chromium", "a browser profile"),
-    (".password-store", "a password store"), (".local/share/keyrings", "the keyring"), (".npmrc", "npm tokens"),
-    (".pypirc", "PyPI tokens"), (".git-credentials", "git logins"), (".claude", "the agent's login"),
-    (".codex", "the agent's login"), (".gemini", "the agent's login"), (".cargo/credentials.toml", "cargo tokens"),
-)  # fmt: skip
 GIT_HARMLESS = (
     r"^(user\.(name|email)|init\.defaultbranch|core\.(autocrlf|eol|safecrlf|quotepath|whitespace|abbrev)"
     r"|pull\.(rebase|ff)|rebase\.(autosquash|autostash)|merge\.(conflictstyle|ff)|rerere\.enabled"
@@ -142,7 +133,7 @@ def survey(
         pins=tuple(pins),
         sources=tuple(sources),
         submounts=submounts([p.path for p in pins], system),
-        sensitive=tuple((os.path.realpath(f"{user.home}/{where}"), what) for where, what in SECRETS),
+        sensitive=tuple(secret_places(user, environment)),
         hostname=os.uname().nodename,
         notes=(*shadowed, *skipped, *dict.fromkeys(missed)),
         uplink=uplink,
@@ -152,6 +143,16 @@ def survey(
         cgroups=cgroups.survey(),
         listening=listening.survey([p.path for p in pins]),
     )
+
+
+def secret_places(user: User, environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """(path, what secret it is) of every known place, links followed where it is there; it may be tomorrow."""
+    for written, what, _ in PLACES:
+        path = user.home + written[1:] if written[0] == "~" else written.replace("%U", str(user.uid))
+        if path[0] == "$":
+            path = environment.get(path[1:], "")
+        if path.startswith("/"):
+            yield os.path.realpath(path) if os.path.lexists(path) else path, what
 
 
 def survey_tools(path: str, untrusted: tuple[str, ...], ours: str, *, keep: bool) -> tuple[Tools, tuple[Note, ...]]:

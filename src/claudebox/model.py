@@ -318,7 +318,7 @@ class UserFile(NamedTuple):
     path: below the home inside; source: canonical; stamp: which state of it this is, "" when it could not be
     read; text: what of it comes along, as text of its own format, None when that is as at the last copy;
     keys: the only top-level keys that follow the host's, () for all; notes: what it brings and what it leaves
-    out; answers: what a first start was answered, (key, JSON text).
+    out; answers: what a first start was answered, (key, JSON text); brings: (kind, name) of what acts by itself.
     """
 
     path: str
@@ -328,6 +328,7 @@ class UserFile(NamedTuple):
     keys: tuple[str, ...]
     notes: tuple[Note, ...]
     answers: tuple[tuple[str, str], ...] = ()
+    brings: tuple[tuple[str, str], ...] = ()
 
 
 class UserSettings(NamedTuple):
@@ -375,6 +376,24 @@ class Host(NamedTuple):
 
 
 # --- what was decided --------------------------------------------------------------------------
+
+
+class Grant(NamedTuple):
+    """Something beyond the built-in defaults, as it was asked for. The review compares it by all but the last three.
+
+    level: how much of it; target: of a mount; without: what is taken out of a pattern again; secret: which known
+    secret it reaches, or ""; detail: what else a person should know.
+    """
+
+    kind: str
+    name: str
+    origin: Origin
+    level: Literal["", "ro", "rw", "set", "pass"] = ""
+    target: str = ""
+    without: tuple[str, ...] = ()
+    secret: str = ""
+    severity: Severity = "info"
+    detail: str = ""
 
 
 class Bind(NamedTuple):
@@ -676,6 +695,8 @@ class SandboxPlan(NamedTuple):
     settings: tuple[SettingsFile | SettingsTree, ...] = ()
     login: Login | None = None
     watch: Watch = Watch(root="")
+    profiles: tuple[str, ...] = ()
+    grants: tuple[Grant, ...] = ()  # what was asked for beyond the defaults, for the review
 
 
 # --- what a session leaves behind ----------------------------------------------------------------

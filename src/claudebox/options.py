@@ -57,8 +57,10 @@ OPTIONS = (
     Option(("--publish",), "publish", "list", "[HOSTPORT:]PORT"),
     Option(("--package",), "packages", "list", "INSTALLABLE"),
     Option(("--refresh-packages",), "refresh_packages", "flag"),
-    Option(("-y", "--yes"), "yes", "flag"),
-    Option(("--review",), "review", "value", "", "", ("changed", "always")),
+    Option(("-y", "--yes"), "yes", "flag", "", "accept what the review would ask"),
+    Option(
+        ("--review",), "review", "value", "WHEN", "when to ask: changed (the default) or always", ("changed", "always")
+    ),
     Option(("--force",), "force", "flag", "", "join although another session works in this very tree"),
     Option(("--no-auth",), "no_auth", "flag", "", "no login in the sandbox"),
     Option(("-v", "--verbose"), "verbose", "flag"),

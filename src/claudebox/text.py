@@ -10,10 +10,11 @@ def printable(text: str) -> str:
     sequences, bidi and zero-width characters, and bytes that are not UTF-8 (as `\\xNN`)."""
     if text.isprintable():
         return text
-    return "".join(one if one.isprintable() else _escaped(one) for one in text)
+    return "".join(one if one.isprintable() else escaped(one) for one in text)
 
 
-def _escaped(character: str) -> str:
+def escaped(character: str) -> str:
+    """A character as an escape sequence."""
     number = ord(character)
     if character in SHORT:
         return SHORT[character]

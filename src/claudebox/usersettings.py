@@ -1,8 +1,8 @@
 """The user's own settings of the agent, as they lie on the host: read once, or known from the last copy.
 
 What was read then is remembered in the instance's `settings/state`, which no sandbox sees: lines of words
-between tabs, `file PATH STAMP`, `note SEVERITY TEXT`, `answer KEY JSON`, `tree PATH`. A stamp is the file's
-device, inode, size and times, and what the agent's data says about it.
+between tabs, `file PATH STAMP`, `note SEVERITY TEXT`, `answer KEY JSON`, `brings KIND NAME`, `tree PATH`. A stamp
+is the file's device, inode, size and times, and what the agent's data says about it.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from claudebox.agents import AgentSpec, Pairs
 
 STATE = "settings/state"
+OF_FILE = ("note\t", "answer\t", "brings\t")
+READING = 2  # how a file is read: another number reads all anew
 LIMIT, LARGE = 1 << 20, 1 << 24  # bytes: of a settings file, and of one that holds an agent's state as well
 
 
@@ -135,7 +137,9 @@ def _open(path: str) -> int:
 
 def stamped(state: os.stat_result | None, one: Wanted) -> str:
     """What identifies a state of a file of the host's, together with what is done with it."""
-    rules = sha256(repr((one.source, one.keys, one.drop, one.answers)).encode(errors="surrogateescape")).hexdigest()
+    rules = sha256(
+        repr((READING, one.source, one.keys, one.drop, one.answers)).encode(errors="surrogateescape")
+    ).hexdigest()
     if state is None:
         return f"none {rules[:16]}"
     numbers = (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
@@ -144,19 +148,27 @@ def stamped(state: os.stat_result | None, one: Wanted) -> str:
 
 def understood(one: Wanted, source: str, stamp: str, text: str) -> UserFile:
     """A file of the host's that was read now: less what stays there, and what there is to say about it."""
-    from claudebox.plan import merge
+    from claudebox.plan import brings, merge
 
     try:
         whole = merge.parse(text, one.path) if text.strip() else {}
         value = {key: whole[key] for key in one.keys if key in whole} if one.keys or one.answers else whole
         value, gone = merge.without(value, one.drop)
         told = merge.notes(value, gone, one.source)
+        acts = brings.brings(value)
         answers = _answers(whole, one.answers)
         kept = merge.compose(value, one.path) if value else ""
     except (ValueError, RecursionError) as error:
         return _unreadable(one, source, str(error))
     return UserFile(
-        path=one.path, source=source, stamp=stamp, text=kept, keys=one.keys, notes=told, answers=tuple(answers)
+        path=one.path,
+        source=source,
+        stamp=stamp,
+        text=kept,
+        keys=one.keys,
+        notes=told,
+        answers=tuple(answers),
+        brings=acts,
     )
 
 
@@ -174,7 +186,7 @@ def _unreadable(one: Wanted, source: str, why: str) -> UserFile:
 
 
 def _known(one: Wanted, source: str, stamp: str, lines: list[str]) -> UserFile:
-    notes, answers = [], []
+    notes, answers, acts = [], [], []
     for line in lines:
         kind, _, rest = line.partition("\t")
         first, _, second = rest.partition("\t")
@@ -182,6 +194,8 @@ def _known(one: Wanted, source: str, stamp: str, lines: list[str]) -> UserFile:
             notes.append(Note("info", second))
         elif kind == "answer":
             answers.append((first, second))
+        elif kind == "brings":
+            acts.append((first, second))
     return UserFile(
         path=one.path,
         source=source,
@@ -190,6 +204,7 @@ def _known(one: Wanted, source: str, stamp: str, lines: list[str]) -> UserFile:
         keys=one.keys,
         notes=tuple(notes),
         answers=tuple(answers),
+        brings=tuple(acts),
     )
 
 
@@ -211,5 +226,5 @@ def _lines(known: list[str], path: str, stamp: str) -> list[str] | None:
         at = known.index(f"file\t{printable(path)}\t{stamp}") + 1
     except ValueError:
         return None
-    end = next((i for i in range(at, len(known)) if not known[i].startswith(("note\t", "answer\t"))), len(known))
+    end = next((i for i in range(at, len(known)) if not known[i].startswith(OF_FILE)), len(known))
     return known[at:end]

@@ -18,7 +18,7 @@ OFFLINE = ("run", "-n", "offline")
 
 
 def inside(box: Box, script: str, *options: str, **more: object) -> Result:
-    return box.claudebox(*OFFLINE, *options, "--", "sh", "-c", script, **more)  # type: ignore[arg-type]
+    return box.claudebox(*OFFLINE, "-y", *options, "--", "sh", "-c", script, **more)  # type: ignore[arg-type]
 
 
 def home_inside(box: Box) -> Path:
@@ -119,7 +119,7 @@ def test_a_passed_secret_is_on_no_command_line(box: Box) -> None:
     done = inside(box, script, "-e", "DATABASE_PASSWORD", env=SECRET)
     assert done.stdout == "hunter2-of-the-host\n"
     words = ("sh", "-c", script, *SECRET.values())
-    told = box.claudebox(*OFFLINE, "-e", "DATABASE_PASSWORD", "--", *words, env=SECRET)
+    told = box.claudebox(*OFFLINE, "-y", "-e", "DATABASE_PASSWORD", "--", *words, env=SECRET)
     assert "/proc/1/cmdline\n" in told.stdout, "the control: one that stands in the command is found"
 
 

@@ -38,7 +38,7 @@ class Session:
         self.before = leak.state()
         self.began = time.monotonic()
         self.launcher = box.start(
-            [box.program, "run", "-n", tier, "--", "sh", "-c", AGENT],
+            [box.program, "run", "-n", tier, "-y", "--", "sh", "-c", AGENT],
             stdin=theirs, stdout=subprocess.DEVNULL, stderr=self.errors, start_new_session=True,
             preexec_fn=lambda: fcntl.ioctl(0, 0x540E, 0),  # TIOCSCTTY
         )  # fmt: skip
@@ -253,7 +253,7 @@ def test_kills_at_random_moments(box: Box, kind: Callable[[Session, float], None
         with session(box, tier, name) as made:
             kind(made, moment)
             after(box, made, f"{number}: {kind.__name__} after {moment * 1000:.2f} of {whole * 1000:.0f} ms")
-    done = box.claudebox("run", "-n", tier, "--", "sh", "-c", "git status --porcelain")
+    done = box.claudebox("run", "-n", tier, "-y", "--", "sh", "-c", "git status --porcelain")
     assert (done.status, done.stdout, done.stderr.count("error")) == (0, status, 0), done
     assert box.git("status", "--porcelain") == status
     assert sorted(os.listdir(box.app / ".git")) == listing

@@ -16,7 +16,7 @@ VICTIM = '{"of": "the host"}'
 
 
 def inside(box: Box, script: str, **more: object) -> Result:
-    return box.claudebox("run", "-n", "offline", "--", "sh", "-c", script, **more)  # type: ignore[arg-type]
+    return box.claudebox("run", "-n", "offline", "-y", "--", "sh", "-c", script, **more)  # type: ignore[arg-type]
 
 
 def host_says(box: Box, model: str) -> None:

@@ -84,7 +84,7 @@ def test_swapped_mount_points(box: Box, place: str) -> None:
     if place.startswith("project"):
         target = box.app / "data" / "inner" if place == "project above" else box.app / "data"
     mount = f"{box.home}/store:{target}"
-    launch = ("run", "-n", "offline", "-m", mount, "--", "sh", "-c", TRY)
+    launch = ("run", "-n", "offline", "-y", "-m", mount, "--", "sh", "-c", TRY)
     assert box.claudebox(*launch).status == 0, "the control: it starts while nobody swaps"
     (home,) = box.state.glob("instances/*/home")
     # the place as the host sees it, and a link that leads out, under another name

@@ -179,4 +179,6 @@ def test_no_mount_of_our_own_code_or_into_the_git_directory(box: Box) -> None:
     refused(box.claudebox(*OFFLINE, "-m", f"{code}:/code:rw", "--", "true"), "claudebox's own code", "ro")
     hooks = box.app / ".git" / "hooks"
     refused(box.claudebox(*OFFLINE, "-m", f"{hooks}:/h:rw", "--", "true"), "second path", "leave it out")
-    assert box.claudebox(*OFFLINE, "-m", f"{code}:/code", "--", "test", "-d", "/code/claudebox").status == 0, "control"
+    assert box.claudebox(*OFFLINE, "-y", "-m", f"{code}:/code", "--", "test", "-d", "/code/claudebox").status == 0, (
+        "control"
+    )

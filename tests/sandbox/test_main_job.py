@@ -17,7 +17,7 @@ SANDBOX = ("userns", "bwrap", "git")
 
 
 def inside(box: Box, script: str, *options: str, **more: object) -> tuple[int, str]:
-    done = box.claudebox(*OFFLINE, *options, "--", "sh", "-c", script, **more)  # type: ignore[arg-type]
+    done = box.claudebox(*OFFLINE, "-y", *options, "--", "sh", "-c", script, **more)  # type: ignore[arg-type]
     return done.status, done.stdout
 
 
@@ -46,7 +46,7 @@ def test_the_plan_is_the_environment(box: Box) -> None:
     shown = box.claudebox(*OFFLINE, "--dry-run", "--json", "-e", "TOKEN", "--", "true", env=extra).stdout
     assert "t0k3n" not in shown
     names = {v["name"] for v in json.loads(shown)["environment"]} | {"PWD"}
-    done = box.claudebox(*OFFLINE, "-e", "TOKEN", "--", "env", "-0", env=extra)
+    done = box.claudebox(*OFFLINE, "-y", "-e", "TOKEN", "--", "env", "-0", env=extra)
     assert {entry.partition("=")[0] for entry in done.stdout.split("\0") if entry} == names
     assert "TOKEN=t0k3n\0" in done.stdout
 

@@ -196,7 +196,7 @@ def test_an_exception_and_nothing_beside_it(networks: Networks, one: Sandbox) ->
         {"id": "neighbour", "how": "tcp", "to": "192.168.77.1", "port": 7},
     ]
     done = box.claudebox(
-        "run", "-n", "internet-only", "--", PYTHON, "-I", "probe.py", "-", input=json.dumps(probes), timeout=60
+        "run", "-n", "internet-only", "-y", "--", PYTHON, "-I", "probe.py", "-", input=json.dumps(probes), timeout=60
     )
     assert done.status == 0, done.stderr
     found = {line["id"]: line["error"] for line in map(json.loads, done.stdout.splitlines())}

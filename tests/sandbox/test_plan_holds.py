@@ -127,7 +127,7 @@ def case(request: pytest.FixtureRequest, box: Box) -> Words:
 
 def test_mounts_and_variables_are_the_planned_ones(box: Box, case: Words) -> None:
     plan = shown(box, case, "sh", "-c", PROBE)
-    options = ("run", "-n", "offline", *case, "--", "sh", "-c", PROBE)
+    options = ("run", "-n", "offline", "-y", *case, "--", "sh", "-c", PROBE)
     done = box.claudebox(*options, env={"TOKEN": "s3cr3t"}, cwd=box.home)
     assert done.status == 0, done.stderr
     mountinfo, _, environment = done.stdout.partition("\n\n\n")
@@ -184,7 +184,7 @@ def test_the_command_shown_is_the_one_that_ran(box: Box, case: Words, tmp_path: 
         "-o",
         str(tmp_path / "trace"),
     ]
-    argv = [*strace, str(box.program), "run", "-n", "offline", *case, "--", "true"]
+    argv = [*strace, str(box.program), "run", "-n", "offline", "-y", *case, "--", "true"]
     done = box.run(argv, env={"TOKEN": "s3cr3t"}, cwd=box.home)
     assert done.status == 0, done.stderr
     ran, options = traced(tmp_path)

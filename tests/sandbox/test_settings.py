@@ -24,7 +24,7 @@ STATE = {"theme": "light", "hasCompletedOnboarding": True, "mcpServers": {"one":
 
 
 def inside(box: Box, script: str, *options: str, **more: Any) -> Result:
-    return box.claudebox("run", "-n", "offline", *options, "--", "sh", "-c", script, **more)
+    return box.claudebox("run", "-n", "offline", "-y", *options, "--", "sh", "-c", script, **more)
 
 
 def put(path: Path, value: object) -> None:
@@ -146,7 +146,7 @@ def test_plugins_are_copied_once(box: Box, host: Path) -> None:
 def test_a_signal_while_plugins_are_copied_ends_the_launch(box: Box, host: Path) -> None:
     for number in range(3000):
         put(host / "plugins" / str(number // 100) / str(number), "x")
-    with box.start([box.program, "run", "-n", "offline", "--", "touch", "ran"]) as launcher:
+    with box.start([box.program, "run", "-n", "offline", "-y", "--", "touch", "ran"]) as launcher:
         deadline = time.monotonic() + 20
         while not list(box.state.glob("instances/*/settings/plugins.copy/*/*")) and time.monotonic() < deadline:
             pass
@@ -212,7 +212,7 @@ def test_first_launches_side_by_side(box: Box, host: Path) -> None:
     for number in range(200):
         put(host / "plugins" / str(number) / "f", "x")
     script = "ls ~/.claude/plugins | wc -l; ls ~/.claude/commands; cat ~/.claude/settings.json"
-    argv = [box.program, "run", "-n", "offline", "--force", "--", "sh", "-c", script]
+    argv = [box.program, "run", "-n", "offline", "-y", "--force", "--", "sh", "-c", script]
     started = [box.start(argv) for _ in range(4)]
     for one in started:
         out, err = one.communicate(timeout=60)
@@ -310,7 +310,7 @@ def test_an_unchanged_launch_reads_no_settings(box: Box, host: Path) -> None:
     (host / ".credentials.json").unlink()  # without a login in it it would be read
 
     def imported() -> set[str]:
-        done = box.claudebox("run", "-n", "offline", "--", "true", env={"PYTHONPROFILEIMPORTTIME": "1"})
+        done = box.claudebox("run", "-n", "offline", "-y", "--", "true", env={"PYTHONPROFILEIMPORTTIME": "1"})
         assert done.status == 0, done.stderr
         return {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from claudebox.errors import ClaudeboxError
-from claudebox.run import kept
+from claudebox.run import accepted, kept
 from claudebox.run.kept import Kept
 
 PATHS = st.binary(min_size=1, max_size=40).map(lambda raw: "/" + os.fsdecode(raw.replace(b"\0", b"")))
@@ -149,3 +149,63 @@ def test_instances_that_cannot_be_listed_are_not_none(tmp_path: Path) -> None:
     (tmp_path / "instances").touch()
     with pytest.raises(ClaudeboxError, match="cannot list"):
         kept.projects(str(tmp_path))
+
+
+# --- what was accepted ---------------------------------------------------------------------------
+
+ROWS = st.lists(st.lists(st.text(max_size=12) | PATHS, min_size=1, max_size=6).map(tuple), max_size=5).map(tuple)
+
+
+def accept(directory: Path, rows: tuple[tuple[str, ...], ...]) -> None:
+    here = os.open(directory, os.O_RDONLY)
+    try:
+        accepted.record(here, str(directory), rows)
+    finally:
+        os.close(here)
+
+
+@given(ROWS.filter(lambda rows: all(c < "\ud800" or c > "\udfff" for row in rows for one in row for c in one)))
+def test_what_was_accepted_is_read_by_hand_and_by_a_parser_alike(rows: tuple[tuple[str, ...], ...]) -> None:
+    raw = (kept.as_text("/p") + accepted.section(rows)).encode()
+    scanned = kept.scanned(raw)
+    assert scanned is not None and scanned.accepted == rows
+    assert kept.parsed(raw, "/i").accepted == rows
+
+
+def test_what_was_accepted_is_replaced_and_use_keeps_it(directory: Path) -> None:
+    assert kept.accepted(str(directory)) is None
+    accept(directory, ())
+    assert kept.accepted(str(directory)) == ()
+    accept(directory, (("mount", "rw", "", "/a ]\n", "/b"),))
+    change(directory, network="offline")
+    raw = (directory / kept.NAME).read_bytes()
+    found = kept.scanned(raw)
+    assert found is not None, "no launch needs the parser"
+    assert (found.network, found.accepted) == ("offline", (("mount", "rw", "", "/a ]\n", "/b"),))
+    accept(directory, (("variable", "pass", "", "A", ""),))
+    raw = (directory / kept.NAME).read_bytes()
+    assert raw.count(b"[accepted]") == 1 and b"/a" not in raw
+    assert kept.read(str(directory)).network == "offline"
+    assert not [name for name in os.listdir(directory) if name.endswith(".tmp")]
+
+
+def test_a_file_that_somebody_edited_keeps_its_words(directory: Path) -> None:
+    path = directory / kept.NAME
+    path.write_text(path.read_text() + '# mine\n[accepted]\nversion = 1\ngrants = [["a", "b"], 7, ["c"]]\n')
+    assert kept.accepted(str(directory)) == (("a", "b"), ("c",))
+    accept(directory, (("d",),))
+    assert "# mine" in path.read_text() and kept.accepted(str(directory)) == (("d",),)
+
+
+@pytest.mark.parametrize("table", ["accepted = 1", "[accepted]\nversion = 2\ngrants = []", "[accepted]\ngrants = 1"])
+def test_what_is_not_understood_was_not_accepted(table: str, directory: Path) -> None:
+    path = directory / kept.NAME
+    path.write_text(path.read_text() + table + "\n")
+    assert kept.accepted(str(directory)) is None
+
+
+def test_more_than_fits_is_refused(directory: Path) -> None:
+    before = (directory / kept.NAME).read_bytes()
+    with pytest.raises(ClaudeboxError, match="cannot hold"):
+        accept(directory, (("x" * kept.LIMIT,),))
+    assert (directory / kept.NAME).read_bytes() == before

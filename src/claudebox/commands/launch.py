@@ -9,12 +9,11 @@ from claudebox.agents import load_agent
 from claudebox.errors import ClaudeboxError
 from claudebox.host import survey, survey_user
 from claudebox.model import Bind, Request, SandboxPlan
-from claudebox.plan import build_plan
+from claudebox.plan import build_plan, review
 from claudebox.profile import effective_profile, load_files
 from claudebox.repository import find_project
 from claudebox.run import instance, kept, locks, session, stubs
 from claudebox.signals import signal
-from claudebox.text import printable
 
 
 def perform(request: Request, environment: dict[str, str]) -> int:
@@ -40,6 +39,11 @@ def perform(request: Request, environment: dict[str, str]) -> int:
     plan = build_plan(request, profile, host, spec, identity)
     if held is None:
         return show(plan, as_json=request.json)
+    if not reviewed(plan, request, here, environment):
+        for descriptor in (*(one.fd for one in host.pins), here):
+            os.close(descriptor)
+        locks.leave(held)
+        return perform(request, environment)  # what it shows was edited: nothing of before counts
     kept.note_written(here, written(plan), project.main)
     return run(plan, {p.path: p.fd for p in host.pins}, here, held)
 
@@ -50,15 +54,38 @@ def written(plan: SandboxPlan) -> list[str]:
     return [bind.source for bind in binds if bind.target != plan.home and not bind.submount]
 
 
-def run(plan: SandboxPlan, pins: dict[str, int], here: int, held: locks.Held) -> int:
-    """Announce, launch, report; the command's exit status."""
-    from claudebox.run.launch import launch
+def reviewed(plan: SandboxPlan, request: Request, here: int, environment: dict[str, str]) -> bool:
+    """Show what is granted, and ask where it is more than was accepted; False when all is to be decided anew.
 
+    Raises ClaudeboxError where it was refused, or nobody can be asked.
+    """
+    accepted = kept.accepted(plan.instance.directory)
+    fresh = review.grown(plan.grants, accepted or ())
+    first = accepted is None and os.isatty(2)
+    if fresh or first or request.review == "always":
+        from claudebox.commands.review import consider
+
+        return consider(plan, fresh, accepted, request, here, environment)
+    announce(plan, accepted or ())
+    return True
+
+
+def announce(plan: SandboxPlan, accepted: tuple[tuple[str, ...], ...]) -> None:
+    """One line on a terminal, and the weakenings that were not shown before; elsewhere all of these."""
     weak = [note for note in plan.notes if note.severity != "info"]
     if os.isatty(2):
-        console.say(f"claudebox: {plan.network.tier} · {plan.agent} · {printable(plan.project)}")
+        from claudebox.render.review import line
+
+        console.say(f"claudebox: {line(plan)}")
+        weak = [note for note in weak if review.note_row(note) not in accepted]
     for note in weak:
         console.note(note.severity, note.text)
+
+
+def run(plan: SandboxPlan, pins: dict[str, int], here: int, held: locks.Held) -> int:
+    """Launch; the command's exit status."""
+    from claudebox.run.launch import launch
+
     ending = launch(plan, pins, here, held)
     if ending.interrupt is not None:
         # As if the terminal had told our group too: a shell loop and a pipeline end on one Ctrl-C.

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from claudebox.agents import AgentSpec
 from claudebox.model import Bind, Host, Instance, Mount, Note, Profile, Request, SandboxPlan
-from claudebox.plan import agent, environment, filesystem, git, isolation, limits, login, network, settings, sockets
+from claudebox.plan import (
+    agent,
+    environment,
+    filesystem,
+    git,
+    isolation,
+    limits,
+    login,
+    network,
+    review,
+    settings,
+    sockets,
+)
 
 
 def build_plan(request: Request, profile: Profile, host: Host, spec: AgentSpec, instance: Instance) -> SandboxPlan:
@@ -70,6 +82,8 @@ def build_plan(request: Request, profile: Profile, host: Host, spec: AgentSpec, 
         ),
         settings=tuple(settings.copies(profile, host, spec)),
         watch=git.watch(host.project),
+        profiles=tuple(one.value for one in profile.profiles),
+        grants=review.asked(profile, host, spec, mounts),
     )
 
 

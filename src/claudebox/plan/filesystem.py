@@ -141,7 +141,7 @@ def requested(profile: Profile, host: Host) -> list[Mount]:
             continue
         check_request(request, pin, host)
         why = Why("asked for", request.origin)
-        secret = sensitive(pin.path, host) or (LISTENER if pin.socket else "")
+        secret = sensitive(pin.path, host) or sensitive(request.source, host) or (LISTENER if pin.socket else "")
         bind = Bind(source=pin.path, target=request.target, access=request.access, pinned=True, why=why)
         made += placed(bind._replace(sensitive=secret), host)
     return made

@@ -93,7 +93,8 @@ def remembered(file: UserFile) -> tuple[str, ...]:
         return ()
     told = [f"note\t{note.severity}\t{note.text}" for note in file.notes]
     answers = [f"answer\t{key}\t{value}" for key, value in file.answers]
-    return (f"file\t{printable(file.path)}\t{file.stamp}", *told, *answers)
+    brings = [f"brings\t{kind}\t{name}" for kind, name in file.brings]
+    return (f"file\t{printable(file.path)}\t{file.stamp}", *told, *answers, *brings)
 
 
 def notes(profile: Profile, host: Host, spec: AgentSpec) -> list[Note]:
@@ -107,14 +108,19 @@ def notes(profile: Profile, host: Host, spec: AgentSpec) -> list[Note]:
 
 def exposed(host: Host, spec: AgentSpec) -> list[Note]:
     """A weakening where the project holds what the agent obeys on the host: a dotfiles repository, a skill."""
+    found = held(host)
+    if not found:
+        return []
+    text = f"the project holds settings that {spec.title} on the host obeys, hooks too: {', '.join(found)}"
+    return [Note("weakening", printable(text))]
+
+
+def held(host: Host) -> list[str]:
+    """The user's settings on the host that the project is, contains or lies in."""
     settings, root = host.settings, host.project.root
     sources = (
         *(source for _, source in settings.shown),
         *(file.source for file in settings.files),
         *(source for _, source, _ in settings.trees),
     )
-    held = [source for source in sources if source and (below(source, root) or below(root, source))]
-    if not held:
-        return []
-    text = f"the project holds settings that {spec.title} on the host obeys, hooks too: {', '.join(held)}"
-    return [Note("weakening", printable(text))]
+    return [source for source in sources if source and (below(source, root) or below(root, source))]

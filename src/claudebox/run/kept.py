@@ -7,6 +7,12 @@
     [remembered]
     network = "offline"
 
+    [accepted]
+    version = 1
+    grants = [
+        ["mount", "rw", "", "/srv/data", "/data"],
+    ]
+
 The project's path as in a URI: `%XX` stands for `%`, quotation marks, backslashes, control characters and bytes that
 are not UTF-8, all else for itself. The time of the file is the instance's last use. As it is written by us it is read
 by hand, because a TOML parser costs a launch 5 ms; what somebody edited goes through the parser.
@@ -29,14 +35,17 @@ if TYPE_CHECKING:
 
 NAME, OLD = "instance.toml", "root"  # OLD: the project's path alone, as releases before this file wrote it
 WRITTEN = "trees"  # one a line, paths as in NAME
-LIMIT, WRITTEN_LIMIT = 1 << 16, 1 << 22
+LIMIT, WRITTEN_LIMIT = 1 << 18, 1 << 22
 FIRST = b'project = "'
+VERSION = 1  # of the rows of [accepted]: those of another one count for nothing
+ACCEPTED = f"\n[accepted]\nversion = {VERSION}\ngrants = [\n".encode()
 ESCAPED = frozenset(b'%"\\\x7f') | frozenset(range(32))
 
 
 class Kept(NamedTuple):
     """What instance.toml says. made: as written, used: seconds of the wall clock; inode: of the project's directory
-    when it was made, 0 if unknown; network, agent, profiles: what `claudebox use` remembered, empty for nothing."""
+    when it was made, 0 if unknown; network, agent, profiles: what `claudebox use` remembered, empty for nothing;
+    accepted: what the last review was accepted with, as rows of plan/review.py, None before the first one."""
 
     project: str
     inode: int = 0
@@ -45,6 +54,7 @@ class Kept(NamedTuple):
     network: str = ""
     agent: str = ""
     profiles: tuple[str, ...] = ()
+    accepted: tuple[tuple[str, ...], ...] | None = None
 
 
 def encoded(path: str) -> str:
@@ -149,8 +159,17 @@ def remembered(directory: str) -> Remembered:
     return Remembered(network=found.network, agent=found.agent, profiles=found.profiles)
 
 
+def accepted(directory: str) -> tuple[tuple[str, ...], ...] | None:
+    """What was accepted last for a project; None before anything was. Raises ClaudeboxError."""
+    return read(directory).accepted
+
+
 def scanned(text: bytes) -> Kept | None:
     """What a file says that looks as we write it; None for any other."""
+    text, section = apart(text)
+    rows = None if section is None else _rows(section)
+    if section is not None and rows is None:
+        return None
     first, *lines = text.split(b"\n")
     if not first.startswith(FIRST) or first.find(b'"', len(FIRST)) != len(first) - 1:
         return None
@@ -170,7 +189,23 @@ def scanned(text: bytes) -> Kept | None:
             found[key] = value
         else:
             return None
-    return Kept(**found)
+    return Kept(**found, accepted=rows)
+
+
+def apart(text: bytes) -> tuple[bytes, bytes | None]:
+    """A file without its `[accepted]` as we write it, and the lines of that; None where there is none."""
+    before, mark, rest = text.partition(ACCEPTED)
+    section, _, after = rest.partition(b"]\n")
+    return (before + b"\n" + after, section) if mark else (text, None)
+
+
+def _rows(section: bytes) -> tuple[tuple[str, ...], ...] | None:
+    found = []
+    for line in section.split(b"\n")[:-1]:
+        if not line.startswith(b'    ["') or not line.endswith(b'"],'):
+            return None
+        found.append(tuple(map(decoded, line[6:-3].split(b'", "'))))
+    return tuple(found)
 
 
 def _word(value: str) -> bool:
@@ -207,6 +242,19 @@ def parsed(text: bytes, directory: str) -> Kept:
         network=words[1],
         agent=words[2],
         profiles=tuple(profiles),
+        accepted=_parsed_rows(found.get("accepted")),
+    )
+
+
+def _parsed_rows(table: Any) -> tuple[tuple[str, ...], ...] | None:
+    """What is accepted in a file that somebody edited; what is not understood was not accepted."""
+    rows = table.get("grants") if isinstance(table, dict) and table.get("version") == VERSION else None
+    if not isinstance(rows, list):
+        return None
+    return tuple(
+        tuple(decoded(os.fsencode(one)) for one in row)
+        for row in rows
+        if isinstance(row, list) and all(isinstance(one, str) for one in row)
     )
 
 

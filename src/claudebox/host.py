@@ -133,7 +133,7 @@ def survey(
         pins=tuple(pins),
         sources=tuple(sources),
         submounts=submounts([p.path for p in pins], system),
-        sensitive=tuple(secret_places(user, environment)),
+        sensitive=tuple(secret_places(user, environment, profile)),
         hostname=os.uname().nodename,
         notes=(*shadowed, *skipped, *dict.fromkeys(missed)),
         uplink=uplink,
@@ -145,8 +145,9 @@ def survey(
     )
 
 
-def secret_places(user: User, environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def secret_places(user: User, environment: Mapping[str, str], profile: Profile) -> Iterator[tuple[str, str]]:
     """(path, what secret it is) of every known place, links followed where it is there; it may be tomorrow."""
+    yield from ((os.path.realpath(one.value), f"what {one.origin} calls a secret") for one in profile.secrets)
     for written, what, _ in PLACES:
         path = user.home + written[1:] if written[0] == "~" else written.replace("%U", str(user.uid))
         if path[0] == "$":

@@ -6,8 +6,6 @@ honestly of another script stays as it is.
 
 from __future__ import annotations
 
-from unicodedata import combining, normalize
-
 from claudebox.text import escaped, printable
 
 # Letters of other scripts that most fonts draw as a plain one.
@@ -26,6 +24,8 @@ def shown(text: str) -> str:
     """The text with all escaped that a terminal would obey or hide, and what passes for something else."""
     if text.isascii():
         return printable(text)
+    from unicodedata import combining
+
     words, word = [], ""
     for character in text:
         if character.isalpha() or combining(character):
@@ -40,6 +40,8 @@ def _word(word: str) -> str:
     """One run of letters."""
     if word.isascii():
         return word
+    from unicodedata import combining
+
     deceives = all(one.isascii() or _looks(one) for one in word)
     mixed = any(one.isascii() for one in word) and any(one in LOOKING for one in word)
     if not deceives and not mixed and not combining(word[0]):
@@ -51,5 +53,7 @@ def _looks(character: str) -> bool:
     """Whether a letter passes for a plain one: by its form, or as a wide, bold or small variant of it."""
     if character.isascii():
         return False
+    from unicodedata import normalize
+
     plain = normalize("NFKC", character)
     return character in LOOKING or (plain.isascii() and plain.isprintable())

@@ -156,6 +156,7 @@ class Profile(NamedTuple):
     git_config: Setting[Access]
     limits: Limits
     profiles: tuple[Setting[str], ...] = ()
+    secrets: tuple[Setting[str], ...] = ()  # more places that hold one, beside places.py
 
 
 # --- what the machine is -----------------------------------------------------------------------

@@ -106,6 +106,7 @@ def effective_profile(
         nested_userns=single(files, "sandbox.nested_userns"),
         git_config=single(files, "sandbox.git_config"),
         limits=_limits(files),
+        secrets=_secrets(files, home),
         profiles=_profiles(files, named(request.profiles, environment, remembered)[2]),
     )
 
@@ -246,6 +247,17 @@ def _allow_lan(files: tuple[Loaded, ...]) -> tuple[Setting[Allowance], ...]:
             if not written.startswith("!"):
                 found[written] = Setting(allowance(written), file.origin("network", "allow_lan", index))
     return tuple(found.values())
+
+
+def _secrets(files: tuple[Loaded, ...], home: str) -> tuple[Setting[str], ...]:
+    """More places that hold a secret, of all files."""
+    found = []
+    for file in files:
+        for index, written in enumerate(file.document.get("sandbox", {}).get("secrets", ())):
+            from claudebox.typed import path
+
+            found.append(Setting(path(written, home), file.origin("sandbox", "secrets", index)))
+    return tuple(found)
 
 
 def _mounts(

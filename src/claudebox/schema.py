@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         "size",  # bytes: 2G, 512M
         "memory",  # bytes, or a percentage of the machine's
         "source",  # a path of the host, absolute or from ~
+        "places",  # paths of the host, absolute or from ~
         "target",  # a path in the sandbox, absolute or from ~
         "variables",  # names and patterns of variables
         "assignments",  # a table of variables
@@ -103,6 +104,7 @@ KEYS: tuple[Key, ...] = (
     Key("sandbox", "nix_daemon", "flag", True, "the host's nix daemon socket, where there is one"),
     Key("sandbox", "nested_userns", "flag", True, "the agent may start sandboxes of its own"),
     Key("sandbox", "git_config", "choice", "ro", "the repository's own .git/config and hooks", values=("ro", "rw")),
+    Key("sandbox", "secrets", "places", (), "more places that hold a secret: a grant that reaches one says SECRET"),
     Key("limits", "processes", "count", 4096, "processes and threads"),
     Key("limits", "memory", "memory", "75%", "memory, of the machine's or in bytes"),
     Key("limits", "tmp", "size", "2G", "each of the private temporary directories"),

@@ -42,7 +42,7 @@ class Wanted(NamedTuple):
 def survey_settings(
     spec: AgentSpec, home: str, environment: Mapping[str, str], untrusted: tuple[str, ...], instance: str
 ) -> tuple[UserSettings, list[Pin]]:
-    """What of the user's settings comes along, and the descriptors of what is bound.
+    """What of the user's settings comes along, and the descriptors of what is bound or copied whole.
 
     home: the user's; untrusted: what a sandbox can write; instance: the instance's directory, where the last
     copy is remembered. Raises ClaudeboxError for a link that a sandbox could have planted.
@@ -66,7 +66,10 @@ def survey_settings(
     for name in spec.copy_once:
         found, path = _real(f"{written}/{name}", untrusted), f"{spec.config_dir}/{name}"
         if found and os.path.isdir(found):
-            trees.append((path, found, f"tree\t{printable(path)}" in known))
+            done = f"tree\t{printable(path)}" in known
+            trees.append((path, found, done))
+            if not done:
+                pins.append(pin(found))  # what is copied is what was there when it was shown
     files = [surveyed(one, known, untrusted) for one in _wanted(spec, home, written, moved)]
     settings = UserSettings(
         directory=os.path.realpath(written),

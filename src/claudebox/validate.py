@@ -213,6 +213,7 @@ CHECKS: dict[schema.Kind, Check] = {
     "size": _parsed('a size such as "512M" or "2G"', typed.size),
     "memory": _parsed('a size such as "8G" or a percentage such as "75%"', typed.memory),
     "source": _parsed("a path", _source),
+    "places": _list_of("paths", _path),
     "target": _parsed("a path", _path),
     "variables": _list_of("names of variables", _pattern),
     "assignments": _assignments,

@@ -15,7 +15,9 @@ from capability import needs
 pytestmark = needs("bwrap", "pty")
 
 ASKED = r"everything: "
-LOOK = "cat /one/what; cat /two; cat ~/.claude/settings.json; echo; echo value-$GIVEN; cat /three 2>&1; true"
+LOOK = (
+    "cat ~/.claude/plugins/what /one/what /two ~/.claude/settings.json; echo; echo value-$GIVEN; cat /three 2>&1; true"
+)
 
 
 def asked(box: Box, *args: object, **env: str) -> Any:
@@ -46,6 +48,8 @@ def granted(box: Box) -> tuple[Path, Path, Path]:
     settings = box.home / ".claude" / "settings.json"
     settings.parent.mkdir()
     settings.write_text('{"model": "shown-settings"}')
+    (box.home / ".claude" / "plugins").mkdir()
+    (box.home / ".claude" / "plugins" / "what").write_text("shown-plugin\n")
     return box.home / "one", box.home / "two", settings
 
 
@@ -61,13 +65,17 @@ def swap(box: Box, one: Path, two: Path, settings: Path) -> None:
     (box.home / "real").rename(box.home / "real-gone")
     (box.home / "real").symlink_to(secret / "what")
     settings.write_text('{"model": "swapped-settings"}')
+    plugins = settings.parent / "plugins"
+    plugins.rename(box.home / "plugins-gone")
+    plugins.mkdir()
+    (plugins / "what").write_text("swapped-plugin\n")
     (box.state / "config.toml").write_text(f'[[mounts]]\nsource = "{secret}/what"\ntarget = "/three"\n')
 
 
 @pytest.mark.parametrize("when", ["while the question stands", "before it"])
 def test_what_was_shown_is_what_is_launched(box: Box, granted: tuple[Path, Path, Path], when: str) -> None:
     words = ("-m", f"{granted[0]}:/one", "-m", f"{granted[1]}:/two", "-e", "GIVEN", "--", "sh", "-c", LOOK)
-    box.claudebox("run", "-n", "offline", "--", "true")
+    box.state.mkdir(mode=0o700)
     if when == "before it":
         swap(box, *granted)
     child = asked(box, *words, GIVEN="shown")
@@ -77,10 +85,10 @@ def test_what_was_shown_is_what_is_launched(box: Box, granted: tuple[Path, Path,
     child.sendline("a")
     said = finished(child)
     if when == "before it":
-        assert said.count("swapped-") == 4, "the control: read after the swap it is all of it"
+        assert said.count("swapped-") == 5, "the control: read after the swap it is all of it"
     else:
         assert "swapped" not in said, said
-        for word in ("shown-directory", "shown-file", "shown-settings", "value-shown", "No such file"):
+        for word in ("shown-plugin", "shown-directory", "shown-file", "shown-settings", "value-shown", "No such file"):
             assert word in said
 
 

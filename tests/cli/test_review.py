@@ -212,6 +212,14 @@ def test_a_secret_is_red_and_says_so_then_and_later(box: Box) -> None:
     assert ended(start(box, *options))[1] == f"claudebox: offline · claude · {box.app} · SECRET {box.home}/link ro\n"
 
 
+def test_a_secret_of_the_users_own(box: Box, data: Path) -> None:
+    box.state.mkdir(mode=0o700)
+    (box.state / "config.toml").write_text('[sandbox]\nsecrets = ["~/data/file"]\n')
+    status, said = answered(box, "r", *mount(data))
+    assert status == 125
+    assert "SECRET" in said and "it reaches what ~/.claudebox/config.toml:2 calls a secret" in said
+
+
 @pytest.mark.parametrize("env", [{"NO_COLOR": "1"}, {"TERM": "dumb"}], ids=str)
 @pytest.mark.parametrize("columns", [80, 200])
 def test_plain_terminals(box: Box, columns: int, env: dict[str, str]) -> None:

@@ -43,7 +43,7 @@ class Place:
         plan: SandboxPlan = Plan(self.top, file)  # type: ignore[assignment]
         return [
             *settings.clear_way(plan, self.here, self.inner),
-            *settings.write(plan, self.here, self.inner, lambda: None),
+            *settings.write(plan, self.here, self.inner, {}, lambda: None),
         ]
 
     def says(self) -> tuple[str, str, str]:

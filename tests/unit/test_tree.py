@@ -27,7 +27,11 @@ class Place:
         self.open = [os.open(directory, os.O_RDONLY) for directory in (self.waiting, self.home)]
 
     def copy(self, look: Callable[[], None] = lambda: None) -> bool:
-        tree.copy_once(str(self.source), *self.open, "plugins", self.said, look)
+        opened = os.open(self.source, os.O_PATH)
+        try:
+            tree.copy_once(str(self.source), opened, *self.open, "plugins", self.said, look)
+        finally:
+            os.close(opened)
         return True
 
 

@@ -33,7 +33,8 @@ class Home:
 
     def survey(self, **environment: str) -> UserSettings:
         found, pins = survey_settings(SPEC, str(self.home), environment, (), str(self.instance))
-        assert [pin.path for pin in pins] == [source for _, source in found.shown]
+        copied = [source for _, source, done in found.trees if not done]
+        assert [pin.path for pin in pins] == [*(source for _, source in found.shown), *copied]
         for pin in pins:
             os.close(pin.fd)
         return found

@@ -87,7 +87,7 @@ def _launch(plan: SandboxPlan, pins: dict[str, int], here: int, held: locks.Held
         ended.init_fd = sandbox.init_fd
         limits.set(sandbox)
         with locks.Brief(held.brief):
-            said = settings.write(plan, here, home, arrivals.before_token)  # 7
+            said = settings.write(plan, here, home, pins, arrivals.before_token)  # 7
         for text in said:
             console.warn(text)
         if network:

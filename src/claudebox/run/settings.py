@@ -45,11 +45,11 @@ def clear_way(plan: SandboxPlan, here: int, home: int) -> list[str]:
     return said
 
 
-def write(plan: SandboxPlan, here: int, home: int, look: Callable[[], None]) -> list[str]:
+def write(plan: SandboxPlan, here: int, home: int, pins: dict[str, int], look: Callable[[], None]) -> list[str]:
     """Bring the home's settings up to date; a sentence for all that the user should know. Raises ClaudeboxError.
 
-    look: called while something long is copied; raises what ends the launch. Called under `locks.Brief`: sessions
-    of one instance share the home and the base.
+    pins: source → descriptor, from the survey; look: called while something long is copied; raises what ends the
+    launch. Called under `locks.Brief`: sessions of one instance share the home and the base.
     """
     said: list[str] = []
     lines: list[str] = []
@@ -59,7 +59,7 @@ def write(plan: SandboxPlan, here: int, home: int, look: Callable[[], None]) -> 
             if isinstance(one, SettingsTree):
                 fresh = done = not one.done
                 if fresh:
-                    _copy(one, here, home, said, look)
+                    _copy(one, here, home, pins[one.source], said, look)
                 lines.append(f"tree\t{printable(one.path)}")
             else:
                 fresh, done = one.text is not None, _follow(plan, one, here, home, said)
@@ -72,14 +72,14 @@ def write(plan: SandboxPlan, here: int, home: int, look: Callable[[], None]) -> 
     return said
 
 
-def _copy(one: SettingsTree, here: int, home: int, said: list[str], look: Callable[[], None]) -> None:
+def _copy(one: SettingsTree, here: int, home: int, opened: int, said: list[str], look: Callable[[], None]) -> None:
     from claudebox.run import tree
 
     *above, name = descriptors.parts(one.path)
     parent = descriptors.make_directories(home, above)
     base = descriptors.make_directory(here, BASE)
     try:
-        tree.copy_once(one.source, base, parent, name, said, look)
+        tree.copy_once(one.source, opened, base, parent, name, said, look)
     finally:
         os.close(base)
         os.close(parent)

@@ -42,11 +42,13 @@ class Progress:
             console.say(f"claudebox: copying {printable(self.source)} into the instance's home, once")
 
 
-def copy_once(source: str, waiting: int, parent: int, name: str, said: list[str], look: Callable[[], None]) -> None:
+def copy_once(
+    source: str, opened: int, waiting: int, parent: int, name: str, said: list[str], look: Callable[[], None]
+) -> None:
     """Copy source to name in parent, unless something is there.
 
-    waiting: a directory that no sandbox sees, on the same file system, where the copy is made; look: called for
-    every entry. Raises OSError, and what look raises: then there is no copy.
+    opened: a descriptor of source; waiting: a directory that no sandbox sees, on the same file system, where the
+    copy is made; look: called for every entry. Raises OSError, and what look raises: then there is no copy.
     """
     try:
         os.stat(name, dir_fd=parent, follow_symlinks=False)
@@ -57,7 +59,7 @@ def copy_once(source: str, waiting: int, parent: int, name: str, said: list[str]
     if os.path.lexists(f"/proc/self/fd/{waiting}/{made}"):
         shutil.rmtree(made, dir_fd=waiting)  # of a launch that was killed here
     try:
-        from_fd = descriptors.walk(None, descriptors.parts(source))
+        from_fd = descriptors.walk(opened, [])
         os.mkdir(made, 0o700, dir_fd=waiting)
         to_fd = descriptors.walk(waiting, [made])
         try:

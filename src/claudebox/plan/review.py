@@ -10,15 +10,11 @@ from claudebox.plan.environment import PASSED
 from claudebox.plan.filesystem import sensitive
 from claudebox.plan.settings import apart, held
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from claudebox.agents import AgentSpec
-
 MORE = {"": 0, "ro": 0, "rw": 1, "set": 0, "pass": 1}  # a level covers those below it
 WIDE = "full"  # the tier that reaches whatever an exception could name
 
 
-def asked(profile: Profile, host: Host, spec: AgentSpec, mounts: list[Mount]) -> tuple[Grant, ...]:
+def asked(profile: Profile, host: Host, mounts: list[Mount]) -> tuple[Grant, ...]:
     """Everything that this launch has beyond the built-in defaults and the agent's login."""
     return (
         *project(host),
@@ -26,7 +22,7 @@ def asked(profile: Profile, host: Host, spec: AgentSpec, mounts: list[Mount]) ->
         *exceptions(profile),
         *requested(profile, host, mounts),
         *variables(profile.env_pass, profile.env_set),
-        *settings(profile, host, spec, mounts),
+        *settings(profile, host, mounts),
     )
 
 
@@ -101,13 +97,13 @@ def variables(passed: tuple[Setting[str], ...], assigned: tuple[Setting[tuple[st
     return found
 
 
-def settings(profile: Profile, host: Host, spec: AgentSpec, mounts: list[Mount]) -> list[Grant]:
+def settings(profile: Profile, host: Host, mounts: list[Mount]) -> list[Grant]:
     """What of the user's own settings acts by itself inside, and what of them reaches a secret."""
     where = {file.path: f"{host.user.home}/{file.path}" for file in host.settings.files}
     found = [
         Grant(kind=kind, name=name, origin=BUILTIN, detail=file.source)
         for file in host.settings.files
-        if apart(where[file.path], profile, host, spec)
+        if apart(where[file.path], profile, host)
         for kind, name in _brought(file)
     ]
     shown = dict(host.settings.shown)

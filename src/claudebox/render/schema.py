@@ -27,6 +27,7 @@ KINDS: dict[schema.Kind, dict[str, Any]] = {
     "size": {"type": "string", "pattern": "^[0-9]+[KMGT]?$"},
     "memory": {"type": "string", "pattern": "^([0-9]+[KMGT]?|[0-9]{1,3}%)$"},
     "source": {"type": "string", "pattern": r"^(/|~/|~$|\$[A-Za-z_][A-Za-z0-9_]*$)"},
+    "places": {"type": "array", "items": {"type": "string", "pattern": "^(/|~/|~$)"}},
     "target": {"type": "string", "pattern": "^(/|~/|~$)"},
     "variables": {"type": "array", "items": {"type": "string", "pattern": r"^(!?\*?[A-Za-z0-9_]+\*?|!\*)$"}},
     "assignments": {"type": "object", "propertyNames": {"pattern": NAME}, "additionalProperties": {"type": "string"}},

@@ -19,6 +19,9 @@ BASE = b"[core]\n\trepositoryformatversion = 0\n\tbare = false\n"
         (b"[Alias]\n x = !touch # y\n;c\n#d\n", [("alias", "", "x", "!touch # y")]),
         (b"[a.B]\nK", [("a", "B", "k", "")]),
         (b"[core]\n\tpager = a\\\nb\n", [("core", "", "pager", "ab")]),
+        (b"[core]\r\n\tpager = a\\\r\nb\r\n", [("core", "", "pager", "ab")]),
+        (b'[core]\n\tpager = "a;\\\nb"\n', [("core", "", "pager", '"a;b"')]),
+        (b"[core]\n\tpager = a\\\\\\\nb\n", [("core", "", "pager", "a\\\\b")]),
     ],
 )
 def test_settings(text: bytes, expected: list[tuple[str, str, str, str]]) -> None:
@@ -54,6 +57,10 @@ def test_daily_work_is_harmless(text: bytes) -> None:
         b"[core\nnonsense",
         b"[core]\n\tpager = x \\\n y\n",
         b'[branch "x"] # [core]\n[core] sshCommand = x',
+        b"; no end \\\n[core] fsmonitor = ./x",
+        b"[user]\n\tname = Ada # no end \\\n[core] fsmonitor = ./x",
+        b'[branch "x"]\n\tdescription = "a" ; \\\n[core] pager = ./x',
+        b'[branch "x"]\n\tdescription = a\\\\\\\\\n[core] pager = ./x',
     ],
 )
 def test_what_runs_or_includes_is_not(text: bytes) -> None:

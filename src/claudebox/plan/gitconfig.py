@@ -46,13 +46,31 @@ def _joined(text: str) -> list[str]:
     """The lines, each with those that a backslash at its end continues it by."""
     lines: list[str] = []
     going_on = False
-    for line in text.split("\n"):
+    for line in text.replace("\r\n", "\n").split("\n"):
         if going_on:
             lines[-1] = lines[-1][:-1] + line
         else:
             lines.append(line)
-        going_on = line.endswith("\\") and not line.endswith("\\\\")
+        going_on = _goes_on(lines[-1])
     return lines
+
+
+def _goes_on(line: str) -> bool:
+    """Whether a line ends in a backslash that continues it: none of a comment does, nor one that is escaped itself.
+
+    As git_config_parse_source() and parse_value() of git's config.c read them: else a comment would hide a setting.
+    """
+    quoted = escaped = False
+    for one in line:
+        if escaped:
+            escaped = False
+        elif one == "\\":
+            escaped = True
+        elif one == '"':
+            quoted = not quoted
+        elif one in "#;" and not quoted:
+            return False
+    return escaped
 
 
 def added(before: bytes, after: bytes) -> tuple[list[str], list[str]]:

@@ -29,7 +29,7 @@ def listed(box: Box) -> list[dict[str, Any]]:
 
 
 def records(box: Box) -> list[Path]:
-    return list(box.state.glob("instances/*/sessions/*"))
+    return list(box.state.glob("instances/*/sessions/*.json"))
 
 
 def until(check: Any) -> None:

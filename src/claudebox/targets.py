@@ -11,13 +11,13 @@ import os
 from claudebox import descriptors
 
 LIMIT = 1 << 20
-DEEPEST = 5  # includes of includes
+MOST, EACH = 100, 200  # files that include each other, and what each names: an agent may write some of them
 
 
 def find(root: str, common: str, home: str) -> tuple[tuple[str, str], ...]:
     """(path in the project, what leads there), each once. root: the project; common: its git directory; canonical."""
     found: dict[str, str] = {}
-    for path, why in (*_hooks(common), *_named(f"{common}/config", root, home, DEEPEST)):
+    for path, why in (*_hooks(common), *_named(f"{common}/config", root, home, set())):
         for one in (os.path.normpath(path), os.path.realpath(path)):
             if one.startswith(root + "/") and not (one + "/").startswith(common + "/"):
                 found.setdefault(one, why)
@@ -34,10 +34,14 @@ def _hooks(common: str) -> list[tuple[str, str]]:
         return []
 
 
-def _named(config: str, root: str, home: str, levels: int) -> list[tuple[str, str]]:
-    """What a configuration names, and what the files that it includes name."""
+def _named(config: str, root: str, home: str, read: set[str]) -> list[tuple[str, str]]:
+    """What a configuration names, and what the files that it includes name. read: those that were read already."""
+    real = os.path.realpath(config)
+    if real in read or len(read) >= MOST:
+        return []
+    read.add(real)
     found = []
-    for section, key, value in _settings(_read(config)):
+    for section, key, value in _settings(_read(config))[:EACH]:
         if value.startswith("~/"):
             value = home + value[1:]
         if section == "core" and key == "hookspath":
@@ -45,8 +49,7 @@ def _named(config: str, root: str, home: str, levels: int) -> list[tuple[str, st
         elif section in ("include", "includeif") and key == "path":
             path = os.path.join(os.path.dirname(config), value)
             found.append((path, "include.path"))
-            if levels:
-                found += _named(path, root, home, levels - 1)
+            found += _named(path, root, home, read)
     return found
 
 
@@ -65,7 +68,7 @@ def _read(path: str) -> bytes:
 
 
 def _settings(text: bytes) -> list[tuple[str, str, str]]:
-    """(section, key, value) of a configuration, names in lower case. Too much is no harm: more is watched."""
+    """(section, key, value) of what names a path in a configuration, names in lower case. Too much is no harm."""
     found, section = [], ""
     for raw in text.decode(errors="surrogateescape").splitlines():
         line = raw.strip()
@@ -73,6 +76,7 @@ def _settings(text: bytes) -> list[tuple[str, str, str]]:
             inner, _, line = line[1:].partition("]" if '"' not in line else '"]')
             section = inner.split('"')[0].strip().lower()
         key, equals, value = line.partition("=")
-        if equals:
-            found.append((section, key.strip().lower(), value.strip().replace('"', "")))
+        name = key.strip().lower()
+        if equals and name in ("path", "hookspath"):
+            found.append((section, name, value.strip().replace('"', "")))
     return found

@@ -344,6 +344,16 @@ def test_a_target_that_is_a_link_counts_twice(root: Path) -> None:
     assert [path for path, _ in found] == [f"{root}/a", f"{root}/b"]
 
 
+def test_includes_that_multiply_come_to_an_end(root: Path) -> None:
+    """An agent may write what the host's configuration includes: no launch may hang on it."""
+    put(root / ".git" / "config", "[include]\n\tpath = ../a.conf\n")
+    each = "[include]\n" + "".join(f"\tpath = {name}.conf\n\tpath = none{name}\n" for name in "abcdefgh" * 500)
+    for name in "abcdefgh":
+        put(root / f"{name}.conf", each)
+    found = [path for path, _ in targets.find(str(root), str(root / ".git"), "/home/ada")]
+    assert f"{root}/h.conf" in found and len(found) == 16
+
+
 def test_nothing_leads_there_by_itself(root: Path) -> None:
     put(root / ".git" / "config", "[core]\nbare = false\n[include]\npath = ~/x\n")
     assert targets.find(str(root), str(root / ".git"), str(root.parent)) == ()

@@ -42,8 +42,9 @@ def test_a_launch_without_a_profile_imports_nothing_for_one(box: Box) -> None:
     launch = ("run", "-n", "offline", "--", "true")
     imported(box, *launch)
     assert imported(box, *launch) & FILES == set()
-    assert imported(box, "run", "-P", "rust", *launch[1:]) >= FILES, "the control"
+    assert imported(box, "run", "-y", "-P", "rust", *launch[1:]) >= FILES, "the control"
     imported(box, "use", "rust")
+    imported(box, *launch[:-2], "-y", *launch[-2:])
     assert "tomllib" in imported(box, *launch), "for the profile"
     imported(box, "use", "--clear", "--network", "offline")
     assert imported(box, *launch) & (FILES | {"tomllib"}) == set(), "what else is remembered is read by hand"

@@ -81,7 +81,14 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.state.log(what="get", path=self.path)
-        self.answer(404, b"{}")
+        if self.path.startswith("/api/oauth/profile") and self.headers.get("Authorization", "").startswith(
+            "Bearer sk-"
+        ):
+            account = {"uuid": "1", "email": "ada@example.org", "display_name": "Ada"}
+            organization = {"uuid": "2", "name": "Example", "organization_type": "claude_max"}
+            self.answer(200, json.dumps({"account": account, "organization": organization}).encode())
+        else:
+            self.answer(404, b"{}")
 
     def do_POST(self) -> None:
         body = self.body()
@@ -102,6 +109,9 @@ class Handler(BaseHTTPRequestHandler):
             self.state.log(what="failed", token=token)
             self.answer(orders["fail"], b'{"error": "unavailable"}')
             return
+        if sent.get("grant_type") == "authorization_code":
+            with self.state.mutex:
+                self.state.refresh = {token := "a code"}  # whoever logs in has the one login from now on
         made = self.state.rotate(token)
         self.state.log(what="refresh" if made else "spent", token=token)
         time.sleep(orders.get("delay", 0))

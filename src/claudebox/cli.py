@@ -11,7 +11,7 @@ from claudebox.model import Action, Request
 from claudebox.options import COMMANDS, OTHERS, make_request, scan
 from claudebox.signals import signal
 
-LATER = ("network", "auth")
+LATER = ("network",)
 
 
 def request(argv: list[str]) -> Request:

@@ -135,7 +135,7 @@ def write_all(file: int, content: bytes) -> None:
         view = view[os.write(file, view) :]
 
 
-def create_file(parent: int, name: str, content: bytes, mode: int = 0o644) -> None:
+def create_file(parent: int, name: str, content: bytes, mode: int = 0o644, *, durable: bool = False) -> None:
     """A new file in parent that appears with all of its content. Raises OSError (FileExistsError: for a link too).
 
     Where the file system has no unnamed files (NFS) it is made and then filled.
@@ -149,16 +149,19 @@ def create_file(parent: int, name: str, content: bytes, mode: int = 0o644) -> No
         unnamed = False
     try:
         write_all(file, content)
+        if durable:
+            os.fsync(file)
         if unnamed:
             os.link(f"/proc/self/fd/{file}", name, dst_dir_fd=parent, follow_symlinks=True)
     finally:
         os.close(file)
 
 
-def replace_file(parent: int, name: str, content: bytes, mode: int = 0o600) -> None:
+def replace_file(parent: int, name: str, content: bytes, mode: int = 0o600, *, durable: bool = False) -> None:
     """Put content at name in parent by a temporary file and a rename; never half written.
 
-    Raises OSError; then what stood there stands still, and the temporary file is gone.
+    durable: not after a power cut either. Raises OSError; then what stood there stands still, and the temporary file
+    is gone.
     """
     temporary = f".{name}.{os.getpid()}.tmp"
     try:
@@ -166,7 +169,7 @@ def replace_file(parent: int, name: str, content: bytes, mode: int = 0o600) -> N
     except OSError:  # a directory: an agent planted it
         temporary = f".{name}.{os.urandom(8).hex()}.tmp"
     try:
-        create_file(parent, temporary, content, mode)
+        create_file(parent, temporary, content, mode, durable=durable)
         os.rename(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
     except OSError:
         _unlink(parent, temporary)

@@ -23,6 +23,7 @@ OTHERS: dict[str, tuple[str, str]] = {
     "doctor": ("doctor", "can this machine do it? each check, its result, the fix"),
     "instance": ("instance", "what is kept of each project: list, show, path, remove, prune, repair, move"),
     "profile": ("profile", "named profiles: list, show, new, check, schema"),
+    "auth": ("auth", "the login that sandboxes are served from: status, login, import, forget"),
     "completion": ("completion", "the completion script of bash, zsh or fish"),
 }
 

@@ -16,7 +16,7 @@ import pytest
 
 from capability import needs, repeat
 from endpoint import Endpoint
-from logins import NAME, host, log_in
+from logins import NAME, host, log_in, login
 from tokens import TEXT
 
 pytestmark = [
@@ -184,3 +184,27 @@ def test_the_refresher_starts_nothing_of_the_users(endpoint: Endpoint) -> None:
     whole(endpoint)
     assert not (endpoint.box.home / "started").exists()
     assert {path.name: path.stat().st_mtime_ns for path in directory.iterdir() if path.name != NAME} == before
+
+
+def test_whose_login_it_is(endpoint: Endpoint) -> None:
+    log_in(endpoint.box)
+    bundle = {**endpoint.environment(), "SSL_CERT_FILE": os.fspath(endpoint.directory / "ca.pem")}
+    done = endpoint.box.claudebox("auth", "status", "--online", env=bundle)
+    assert done.status == 0 and "ada@example.org" in done.stdout and "access-" not in done.stdout, done
+
+
+def test_a_login_that_was_made_inside_is_imported(endpoint: Endpoint) -> None:
+    box = endpoint.box
+    box.claudebox("run", "-n", "full", "--", "true")
+    copy = next(box.state.glob("instances/*/home")) / ".claude" / NAME
+    copy.parent.mkdir(exist_ok=True)
+    own = {"claudeAiOauth": login(1, 3600), "mcpOAuth": {"a": 1}}
+    copy.write_text(json.dumps(own))
+    refused = box.claudebox("auth", "import", env=endpoint.environment())
+    assert refused.status == 125 and "ada@example.org" in refused.stderr, refused
+    assert not (box.home / ".claude").exists()
+    done = box.claudebox("auth", "import", "-y", env=endpoint.environment())
+    assert done.status == 0, done
+    assert host(box) == own["claudeAiOauth"]
+    assert (box.home / ".claude" / NAME).stat().st_mode & 0o777 == 0o600
+    assert json.loads(copy.read_text()) == {"mcpOAuth": {"a": 1}}

@@ -193,6 +193,12 @@ def published(other: dict[str, Any], tokens: Tokens) -> bytes:
     return _written({KEY: for_the_sandbox(tokens), **other})
 
 
+def as_host(document: dict[str, Any], tokens: Tokens) -> bytes:
+    """The bytes of a host's file with another login in it. document: what it holds now."""
+    login = {"accessToken": tokens.access, "refreshToken": tokens.refresh, "expiresAt": tokens.expires}
+    return _written({**document, KEY: {**login, **dict(tokens.kept)}})
+
+
 def withdrawn(other: dict[str, Any]) -> bytes | None:
     """The bytes of a copy without a login; None where nothing is left to keep."""
     return _written(other) if other else None

@@ -11,6 +11,7 @@ import stat
 
 from claudebox import descriptors
 from claudebox.digest import sha256
+from claudebox.errors import ClaudeboxError
 from claudebox.model import Login
 from claudebox.plan import broker
 from claudebox.plan.broker import CopySeen, HostSeen
@@ -19,6 +20,7 @@ from claudebox.run.home import put_aside
 
 STAMP = "login"  # in the instance's directory: digests of what was published last, and the expiry
 NEVER_STALE = 4_000_000_000  # seconds: the modification time of our lock, in the year 2096
+CLIENTS_LOCK = ".storage-write.lock"  # what a client takes for milliseconds to write its file
 HOST_LIMIT = 1 << 20
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -63,10 +65,7 @@ class Files:
 
         directory: of the copy, -1 where there is none; now: milliseconds since 1970.
         """
-        try:
-            raw, odd = self._host_bytes(), ""
-        except OSError as error:
-            raw, odd = None, PROBLEMS.get(error.errno or 0, error.strerror or "cannot be read")
+        raw, odd, self.open_to_others = host_bytes(self.login.store, self.name)
         identity = self._identity(directory)
         try:
             copy, strange = self._copy_bytes(directory), False
@@ -88,19 +87,6 @@ class Files:
         return (stamp.host, stamp.copy) == (digest(raw), digest(copy))
 
     # --- reading --------------------------------------------------------------------------------
-
-    def _host_bytes(self) -> bytes | None:
-        """The host's file; None where there is none. Raises OSError for one that is no usable file."""
-        try:
-            directory = os.open(self.login.store, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return None
-        try:
-            found = _read(directory, self.name, HOST_LIMIT)
-        finally:
-            os.close(directory)
-        self.open_to_others = found is not None and bool(found[1].st_mode & 0o077)
-        return found[0] if found else None
 
     def _copy_bytes(self, directory: int) -> bytes | None:
         found = None if directory < 0 else _read(directory, self.name, broker.LIMIT)
@@ -174,6 +160,16 @@ class Files:
             os.unlink(self.name, dir_fd=seen.directory)
         self.remove_lock(seen.directory)
 
+    def own_tokens(self, seen: Seen) -> broker.Tokens | None:
+        """The login that was made in this sandbox; None where there is none, or in a shape that is not known."""
+        if seen.copy.state != "own":
+            return None
+        try:
+            raw = self._copy_bytes(seen.directory)
+        except OSError:
+            return None
+        return broker.see_host(raw, 0).tokens
+
     def _put_lock(self, directory: int) -> None:
         lock = self._inner(directory, self.login.lock, make=True)
         try:
@@ -208,6 +204,48 @@ class Files:
             raise
         finally:
             os.close(file)
+
+
+def host_bytes(store: str, name: str) -> tuple[bytes | None, str, bool]:
+    """The host's file, None where there is none; what is wrong with it where it cannot be used; and whether others
+    than its owner can read it."""
+    try:
+        directory = os.open(store, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            found = _read(directory, name, HOST_LIMIT)
+        finally:
+            os.close(directory)
+    except FileNotFoundError:
+        return None, "", False
+    except OSError as error:
+        return None, PROBLEMS.get(error.errno or 0, error.strerror or "cannot be read"), False
+    return (found[0], "", bool(found[1].st_mode & 0o077)) if found else (None, "", False)
+
+
+def put_host(store: str, name: str, tokens: broker.Tokens) -> None:
+    """Make a login the host's: `auth import` alone. Other keys of the file stay, and its mode is 0600.
+
+    Under the lock that the host's client takes to write there. Raises ClaudeboxError.
+    """
+    raw, odd, _ = host_bytes(store, name)
+    document = {} if raw is None else broker.parsed(raw)
+    if odd or document is None:
+        raise ClaudeboxError(f"{store}/{name} {odd or 'is no JSON object'}", "move it away first")
+    try:
+        os.makedirs(store, 0o700, exist_ok=True)
+        directory = os.open(store, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        os.mkdir(CLIENTS_LOCK, dir_fd=directory)
+    except FileExistsError:
+        raise ClaudeboxError(f"a client is writing in {store} just now", "try again") from None
+    except OSError as error:
+        raise ClaudeboxError(f"cannot write {store}/{name}: {error.strerror}", "free space, or check it") from None
+    try:
+        descriptors.replace_file(directory, name, broker.as_host(document, tokens), durable=True)
+    except OSError as error:
+        raise ClaudeboxError(f"cannot write {store}/{name}: {error.strerror}", "free space, or check it") from None
+    finally:
+        os.rmdir(CLIENTS_LOCK, dir_fd=directory)
+        os.close(directory)
 
 
 def read_stamp(here: int) -> Stamp | None:

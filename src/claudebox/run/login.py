@@ -50,8 +50,10 @@ class Broker:
         self.failures, self.next_try, self.tried = 0, 0, -1
         self.alarm = notify.Alarm()
         self._watch(self.alarm.descriptor, self._rang)
-        self._watch_host()
+        self.watching, self.begin = False, notify.now() + broker.SECOND
         self.look("launch")
+        if self.state not in ("good", "absent"):
+            self._begin_to_watch()
 
     # --- looking and acting ----------------------------------------------------------------------
 
@@ -126,6 +128,8 @@ class Broker:
 
     def _set_alarm(self, seen: Seen, now: int) -> None:
         moments = [self.paused] if self.paused else []
+        if not self.watching:
+            moments.append(self.begin)
         if seen.host.state == "good":
             moments.append(seen.expires - broker.DUE)
         elif seen.host.state in ("due", "expired") and not self.refresher and self.login.refresher:
@@ -138,8 +142,17 @@ class Broker:
 
     # --- what wakes us ---------------------------------------------------------------------------
 
+    def _begin_to_watch(self) -> None:
+        """Not at once: closing inotify waits some 20 ms for the kernel (synchronize_srcu), which a command of less
+        than a second need not pay. What changed meanwhile is seen by the look that follows."""
+        self.watching = True
+        self._watch_host()
+        self.look("host")
+
     def _rang(self) -> None:
         self.alarm.arrived()
+        if not self.watching and notify.now() >= self.begin:
+            self._begin_to_watch()
         if self.paused and notify.now() >= self.paused:
             self.paused = 0
         if self.blind:
@@ -198,7 +211,7 @@ class Broker:
             directory = -1
         found = os.fstat(directory) if directory >= 0 else None
         identity = (found.st_dev, found.st_ino) if found else (0, 0)
-        if not self.paused and (self.copy is None or self.watched[1] != identity):
+        if self.watching and not self.paused and (self.copy is None or self.watched[1] != identity):
             self._unwatch_copy()
             self.watched = self.watched[0], identity
             directories = (self.files.home, directory) if found else (self.files.home,)

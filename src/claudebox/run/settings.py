@@ -89,8 +89,8 @@ def _follow(plan: SandboxPlan, one: SettingsFile, here: int, home: int, said: li
     """Whether the home's file is as it ought to be now. Without a change of the host's: one look at it."""
     *above, name = descriptors.parts(one.path)
     if one.text is None:
-        if not one.remembered or _sound(home, one):
-            return bool(one.remembered)
+        if not one.remembered or _sound(home, one) or _missing(here, f"{BASE}/{one.path}"):
+            return bool(one.remembered)  # without a base the host had nothing, and has nothing
     elif not one.text and _missing(home, one.path) and _missing(here, f"{BASE}/{one.path}"):
         return True  # neither the host nor the instance says anything
     base_parent = descriptors.make_directories(here, [BASE, *above])

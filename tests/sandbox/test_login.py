@@ -296,7 +296,7 @@ def test_a_host_file_that_goes_bad_in_mid_session(box: Box) -> None:
     with session(box) as running:
         put(box, b"{")
         put(box, b"torn")
-        assert "is no JSON object" in order(running, "sleep 0.5")
+        assert "is no JSON object" in order(running, "sleep 1.5")  # it begins to watch after a second
         log_in(box, 2)
         wait_for(lambda: (copy(box) or {}).get("accessToken") == "sk-ant-oat01-access-2", "the next good one")
 
@@ -322,7 +322,7 @@ def wakes(pid: int) -> int:
 def test_an_idle_session_is_never_woken(box: Box) -> None:
     log_in(box)
     with session(box) as running:
-        order(running, "true")
+        order(running, "sleep 1.5")  # it begins to watch after a second
         before = wakes(running.pid)
         time.sleep(3)
         assert wakes(running.pid) == before

@@ -98,7 +98,7 @@ def posture(box: Box, tier: str) -> dict[str, Any]:
         one.listen()
         two.listen()
         words = ("/usr/bin/python3", "-c", PROBE, abstract, str(path))
-        done = box.claudebox("run", "-n", tier, "--", *words)
+        done = box.claudebox("run", "-y", "-n", tier, "--", *words)
     assert done.status == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     links = found["namespaces"]

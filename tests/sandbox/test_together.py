@@ -108,7 +108,7 @@ def test_a_mount_point_that_another_session_removes_is_mounted_again(box: Box, t
         source.write_text("granted\n")
     read = "cat ~/granted/f" if kind == "directory" else "cat ~/granted"
     remove = "rmdir ~/granted" if kind == "directory" else "rm ~/granted"
-    with session(box, box.app, "-m", f"{source}:{target}") as first:
+    with session(box, box.app, "-y", "-m", f"{source}:{target}") as first:
         assert first.stdin and first.stdout
         for round in range(2):  # a clone is left for the next time
             with session(box, tree) as second:
@@ -135,7 +135,7 @@ def wait_for_message(box: Box, pid: int, count: int) -> None:
 def test_a_link_where_the_mount_point_was_ends_the_session(box: Box, tree: Path) -> None:
     source = box.home / "source"
     source.mkdir()
-    with session(box, box.app, "-m", f"{source}:{box.home}/granted") as first:
+    with session(box, box.app, "-y", "-m", f"{source}:{box.home}/granted") as first:
         with session(box, tree) as second:
             script = "cd; while :; do rmdir granted && ln -sT .claude granted && break; done 2>/dev/null; echo done"
             assert end(second, script).stdout == "done\n"

@@ -82,7 +82,7 @@ def test_a_slow_answer_is_waited_for_and_said(endpoint: Endpoint) -> None:
 
 def test_a_token_that_is_due_is_refreshed_in_mid_session(endpoint: Endpoint) -> None:
     log_in(endpoint.box, left=243)  # due in three seconds
-    with endpoint.start("run", "-n", "full", "--", "sh", stdin=subprocess.PIPE) as running:
+    with endpoint.start("run", "-y", "-n", "full", "--", "sh", stdin=subprocess.PIPE) as running:
         wait_for(lambda: endpoint.log("refresh"), "the refresh", 20)
         wait_for(lambda: "access-2" in json.dumps(host(endpoint.box)), "saved", 20)
         copies = endpoint.box.state.glob(f"instances/*/home/.claude/{NAME}")
@@ -97,7 +97,7 @@ def test_a_session_outlives_its_token(endpoint: Endpoint) -> None:
     endpoint.order(fail=503)
     log_in(endpoint.box, left=5)
     command = "sleep 5; claude -p hi"
-    with endpoint.start("run", "-n", "full", "--", "sh", "-c", command) as running:
+    with endpoint.start("run", "-y", "-n", "full", "--", "sh", "-c", command) as running:
         wait_for(lambda: endpoint.log("failed"), "a try that fails", 30)
         time.sleep(5)
         endpoint.order()
@@ -109,7 +109,7 @@ def test_a_session_outlives_its_token(endpoint: Endpoint) -> None:
 def test_what_cannot_be_refreshed_is_said_once(endpoint: Endpoint) -> None:
     endpoint.order(fail=503)
     log_in(endpoint.box, left=-10)
-    with endpoint.start("run", "-n", "full", "--", "sh", "-c", "sleep 20") as running:
+    with endpoint.start("run", "-y", "-n", "full", "--", "sh", "-c", "sleep 20") as running:
         _, err = running.communicate(timeout=60)
     assert err.decode().count("could not be refreshed") == 1, err
     assert len(endpoint.log("failed")) >= 2, "it is tried again"
@@ -179,7 +179,7 @@ def test_the_refresher_starts_nothing_of_the_users(endpoint: Endpoint) -> None:
     server = {"command": "touch", "args": [f"{endpoint.box.home}/started"]}
     (endpoint.box.home / ".claude.json").write_text(json.dumps({"mcpServers": {"x": server}, "theme": "dark"}))
     before = {path.name: path.stat().st_mtime_ns for path in directory.iterdir() if path.name != NAME}
-    endpoint.box.claudebox("run", "-n", "full", "--", "true", env=endpoint.environment())
+    endpoint.box.claudebox("run", "-y", "-n", "full", "--", "true", env=endpoint.environment())
     wait_for(lambda: endpoint.log("refresh") and not refreshing(endpoint), "the refresh")
     whole(endpoint)
     assert not (endpoint.box.home / "started").exists()
@@ -195,7 +195,7 @@ def test_whose_login_it_is(endpoint: Endpoint) -> None:
 
 def test_a_login_that_was_made_inside_is_imported(endpoint: Endpoint) -> None:
     box = endpoint.box
-    box.claudebox("run", "-n", "full", "--", "true")
+    box.claudebox("run", "-y", "-n", "full", "--", "true")
     copy = next(box.state.glob("instances/*/home")) / ".claude" / NAME
     copy.parent.mkdir(exist_ok=True)
     own = {"claudeAiOauth": login(1, 3600), "mcpOAuth": {"a": 1}}

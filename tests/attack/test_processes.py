@@ -141,7 +141,9 @@ def test_shared_memory_of_the_host(box: Box) -> None:
     made = Path(f"/dev/shm/claudebox-canary-{os.getpid()}")
     made.write_text("of the host")
     try:
-        done = box.claudebox("run", "-n", "full", "--", "sh", "-c", f"cat {made}; ipcs -m | grep -c 0x; touch {made}")
+        done = box.claudebox(
+            "run", "-y", "-n", "full", "--", "sh", "-c", f"cat {made}; ipcs -m | grep -c 0x; touch {made}"
+        )
         assert "of the host" not in done.stdout and made.read_text() == "of the host"
         assert box.run(["cat", str(made)]).stdout == "of the host", "the control"
     finally:
@@ -149,7 +151,7 @@ def test_shared_memory_of_the_host(box: Box) -> None:
 
 
 def test_the_name_of_the_machine(box: Box) -> None:
-    done = box.claudebox("run", "-n", "full", "--", "unshare", "--user", "--uts", "hostname", "mine")
+    done = box.claudebox("run", "-y", "-n", "full", "--", "unshare", "--user", "--uts", "hostname", "mine")
     assert done.status != 127 and os.uname().nodename != "mine"
 
 

@@ -178,7 +178,7 @@ def test_abstract_sockets_of_a_shared_network(box: Box) -> None:
         made.bind("\0" + name)
         made.listen()
         words = ("/usr/bin/python3", "-c", ABSTRACT, name)
-        assert box.claudebox("run", "-n", "full", "--", *words).stdout == "EPERM\n"
-        assert box.claudebox("run", "-n", "full", "--", "unshare", "--user", *words).stdout == "EPERM\n"
+        assert box.claudebox("run", "-y", "-n", "full", "--", *words).stdout == "EPERM\n"
+        assert box.claudebox("run", "-y", "-n", "full", "--", "unshare", "--user", *words).stdout == "EPERM\n"
         assert box.claudebox("run", "-n", "offline", "--", *words).stdout == "ECONNREFUSED\n"
         assert box.run(words).stdout == "reached\n", "the control"

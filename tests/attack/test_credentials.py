@@ -31,7 +31,7 @@ def real(box: Box) -> Box:
 
 
 def inside(box: Box, script: str, *options: str, tier: str = "offline", cwd: object = None) -> Result:
-    return box.claudebox("run", "-n", tier, *options, "--", "sh", "-c", script, cwd=cwd or box.app)
+    return box.claudebox("run", "-y", "-n", tier, *options, "--", "sh", "-c", script, cwd=cwd or box.app)
 
 
 SEARCH = f"grep -rlsI --exclude-dir=proc --exclude-dir=usr --exclude-dir=dev --exclude-dir=nix '{CANARY}' / | head -20"

@@ -16,7 +16,7 @@ TIERS = ["offline", pytest.param("full", marks=needs("landlock_scopes"))]
 
 
 def inside(box: Box, script: str, *, tier: str = "offline", **options: object) -> Result:
-    return box.claudebox("run", "-n", tier, "--", "sh", "-c", script, **options)  # type: ignore[arg-type]
+    return box.claudebox("run", "-y", "-n", tier, "--", "sh", "-c", script, **options)  # type: ignore[arg-type]
 
 
 # --- descriptors ---------------------------------------------------------------------------------

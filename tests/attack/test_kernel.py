@@ -36,7 +36,7 @@ def tried(act):
 
 
 def inside(box: Box, who: tuple[str, ...], *words: str, tier: str = "offline") -> Result:
-    return box.claudebox("run", "-n", tier, "--", *who, *words)
+    return box.claudebox("run", "-y", "-n", tier, "--", *who, *words)
 
 
 def probe(box: Box, who: tuple[str, ...], code: str, *words: str, control: bool = False) -> object:

@@ -17,7 +17,7 @@ TIERS = ["offline", pytest.param("full", marks=needs("landlock_scopes"))]
 
 
 def python(box: Box, code: str, *words: str, tier: str = "offline") -> Result:
-    return box.claudebox("run", "-n", tier, "--", "/usr/bin/python3", "-c", code, *words)
+    return box.claudebox("run", "-y", "-n", tier, "--", "/usr/bin/python3", "-c", code, *words)
 
 
 def outside(box: Box, code: str, *words: str) -> Result:

@@ -57,7 +57,7 @@ def reached(made: socket.socket, kind: int) -> bool:
 
 def send(box: Box, path: Path | str, kind: int, *options: str) -> Result:
     words = ("/usr/bin/python3", "-c", SEND, str(path), str(int(kind)))
-    return box.claudebox("run", "-n", "offline", *options, "--", *words)
+    return box.claudebox("run", "-y", "-n", "offline", *options, "--", *words)
 
 
 @pytest.fixture

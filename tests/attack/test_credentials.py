@@ -115,7 +115,7 @@ def test_secrets_that_were_passed_are_on_no_disk(real: Box) -> None:
     """A variable's value is in memory only: not in the state, not in the record of the session."""
     script = "cat > up; true"
     done = real.claudebox(
-        "run", "-n", "offline", "-e", "API_TOKEN", "--", "sh", "-c", script, env={"API_TOKEN": CANARY}
+        "run", "-y", "-n", "offline", "-e", "API_TOKEN", "--", "sh", "-c", script, env={"API_TOKEN": CANARY}
     )
     assert done.status == 0
     assert real.run(["grep", "-rl", CANARY, str(real.state)]).stdout == ""

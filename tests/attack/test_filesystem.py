@@ -151,7 +151,7 @@ def test_a_link_that_an_earlier_session_left_in_a_mount_is_refused(box: Box) -> 
     for made in (data / "docs", secret, other):
         made.mkdir(parents=True)
     (secret / "key").write_text("a secret\n")
-    read = (*OFFLINE, "-m", str(data / "docs"), "--", "ls", str(data / "docs"))
+    read = (*OFFLINE, "-y", "-m", str(data / "docs"), "--", "ls", str(data / "docs"))
     assert box.claudebox(*read, cwd=other).status == 0, "the control: without a link it is mounted"
     planted = inside(box, f"rmdir {data}/docs && ln -s {secret} {data}/docs", "-m", f"{data}:rw")
     assert planted.status == 0 and (data / "docs").is_symlink(), planted

@@ -90,13 +90,13 @@ def test_what_was_planted_in_the_home(box: Box, named: str) -> None:
     target = box.home / named.replace("\n", " ")
     target.mkdir()
     mount = ("-m", str(target).replace(":", "\\:"))
-    clean(box, "run", "-n", "offline", *mount, "--", "true")
+    clean(box, "run", "-y", "-n", "offline", *mount, "--", "true")
     (home,) = box.state.glob("instances/*/home")
     for entry in home.iterdir():
         if entry.name == target.name:
             entry.rmdir()
     (home / target.name).symlink_to(named)
-    moved = clean(box, "run", "-n", "offline", *mount, "--", "true")
+    moved = clean(box, "run", "-y", "-n", "offline", *mount, "--", "true")
     assert "was no place for a mount" in moved.stderr
 
 
@@ -152,4 +152,4 @@ def test_a_null_in_an_argument_hides_nothing(box: Box) -> None:
     done = clean(box, "run", "-n", "offline", "--", "true", statuses=(1, 2, 125))
     assert "config.toml:2" in done.stderr
     (box.state / "config.toml").write_text('[[mounts]]\nsource = "/usr/share"\n')
-    clean(box, "run", "-n", "offline", "--", "true")
+    clean(box, "run", "-y", "-n", "offline", "--", "true")

@@ -51,7 +51,7 @@ class Endpoint:
         self.process = subprocess.Popen(
             [tool("unshare"), "--user", "--map-root-user", "--net", "--mount", "--fork", "--pid", "--mount-proc",
              "--kill-child", "sh", "-c", serve, "sh", self.directory],
-            env={"PATH": SYSTEM_PATH, "LANG": "C.UTF-8"}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            env={"PATH": SYSTEM_PATH, "LANG": "C.UTF-8"}, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         )  # fmt: skip
         assert self.process.stdout is not None
         assert self.process.stdout.readline() == b"ready\n"

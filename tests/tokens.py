@@ -149,7 +149,7 @@ def events(sent: dict[str, Any]) -> bytes:
 
 
 def main(directory: Path) -> None:
-    """Serve both until killed; says that it is ready by a line on stdout."""
+    """Serve both until the end of stdin, so that a test run that is killed leaves nothing; `ready` on stdout."""
     Handler.state = State(directory)
     model = ThreadingHTTPServer(("127.0.0.1", 8080), Handler)
     threading.Thread(target=model.serve_forever, daemon=True).start()
@@ -157,8 +157,10 @@ def main(directory: Path) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(directory / "cert.pem", directory / "key.pem")
     endpoint.socket = context.wrap_socket(endpoint.socket, server_side=True, do_handshake_on_connect=False)
+    threading.Thread(target=endpoint.serve_forever, daemon=True).start()
     os.write(1, b"ready\n")
-    endpoint.serve_forever()
+    sys.stdin.buffer.read()
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -59,6 +59,13 @@ class Shell:
         self.bash.sendline("fg")
         self.bash.expect(f"{line_end}\r")
 
+    def until_job_stopped(self) -> None:
+        """Wait until the launcher, the shell's only child, has stopped as well: it does so after the agent."""
+        deadline = time.monotonic() + 10
+        while set(states := [state for parent, state in leak.parents().values() if parent == self.bash.pid]) != {"T"}:
+            assert time.monotonic() < deadline, states
+            time.sleep(0.01)
+
     def until_state(self, agent: str, letter: str) -> None:
         """Wait until the processes with `agent` in their command line that run inside are in a state of proc(5)."""
         deadline = time.monotonic() + 10

@@ -89,6 +89,7 @@ def test_background_and_a_read_of_the_terminal(box: Box, shell: Shell) -> None:
     assert shell.status() == 0, "the shell goes on"
     write(box, "go", "")
     shell.until_state("agent", "T")
+    shell.until_job_stopped()
     shell.bash.sendline("jobs -l")
     shell.bash.expect(r"Stopped *\(tty input\)")
     shell.prompt()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -200,10 +201,11 @@ def test_a_table_without_rows() -> None:
 @given(st.lists(st.tuples(st.text(st.characters(), max_size=10), st.text(st.sampled_from("ab 日"), max_size=60))))
 def test_no_word_of_a_table_is_lost(rows: list[tuple[str, str]]) -> None:
     text = console.laid_out(["x", "y"], rows, 40)
+    joined = re.sub("\n *", "", text)  # a word that is longer than its line is broken
     for first, last in rows:
         assert printable(first).rstrip() in text
         for word in last.split():
-            assert word in text
+            assert word in joined
 
 
 def test_a_table_is_as_wide_as_the_terminal() -> None:

@@ -380,10 +380,10 @@ class Host(NamedTuple):
 
 
 class Grant(NamedTuple):
-    """Something beyond the built-in defaults, as it was asked for. The review compares it by all but the last three.
+    """Something beyond the built-in defaults, as it was asked for. The review compares it by all but the last four.
 
     level: how much of it; target: of a mount; without: what is taken out of a pattern again; secret: which known
-    secret it reaches, or ""; detail: what else a person should know.
+    secret it reaches, or ""; detail: what else a person should know; alone: a variable that no pattern brings.
     """
 
     kind: str
@@ -395,6 +395,7 @@ class Grant(NamedTuple):
     secret: str = ""
     severity: Severity = "info"
     detail: str = ""
+    alone: bool = False
 
 
 class Bind(NamedTuple):

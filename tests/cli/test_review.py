@@ -169,6 +169,32 @@ def test_an_edit_decides_anew(box: Box, data: Path) -> None:
     assert not (data / "new").exists()
 
 
+def test_an_error_in_what_was_edited_can_be_edited_again(box: Box, data: Path) -> None:
+    config, editor = box.state / "config.toml", box.home / "bin" / "editor"
+    box.claudebox(*RUN, "--", "true")
+    config.write_text(f'[[mounts]]\nsource = "{data}"\ntarget = "/data"\naccess = "rw"\n')
+    editor.parent.mkdir()
+    editor.write_text('#!/bin/sh\nif grep -q write "$1"; then sed -i s/write/ro/ "$1"; else sed -i s/rw/write/ "$1"; fi\n')
+    editor.chmod(0o755)
+    for last in ("e", "r"):
+        child = start(box, *RUN, "--", "cat", "/data/file", EDITOR=str(editor))
+        child.expect(ASKED)
+        child.sendline("e")
+        child.expect_exact("[e]dit again, [r]efuse:")
+        assert "~/.claudebox/config.toml:4" in child.before and "rw" in child.before, "the error and what is right"
+        child.sendline(last)
+        if last == "e":
+            child.expect(ASKED)
+            assert "/data, read-only" in child.before
+            child.sendline("s")
+            status, said = ended(child)
+            assert status == 0 and "data\n" in said
+            config.write_text(config.read_text().replace('"ro"', '"rw"'))
+        else:
+            status, said = ended(child)
+            assert status == 125 and "not launched: the review was refused" in said
+
+
 def test_an_editor_of_the_projects_is_not_started(box: Box, data: Path) -> None:
     planted = box.app / "planted-editor"
     planted.write_text(f"#!/bin/sh\ntouch {box.home}/planted\n")

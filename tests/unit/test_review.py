@@ -86,6 +86,19 @@ def test_an_exception_is_less_than_the_whole_network() -> None:
     assert covers(row(whole), one) and not covers(row(one), whole)
 
 
+def test_a_pattern_covers_the_names_that_it_brings() -> None:
+    def variable(name: str, **more: Any) -> Grant:
+        return Grant(kind="variable", name=name, level="pass", origin=TYPED)._replace(**more)
+
+    pattern = row(variable("AWS_*", without=("AWS_KEY", "*_TOKEN")))
+    assert covers(pattern, variable("AWS_REGION"))
+    for other in ("AWS_KEY", "AWS_SESSION_TOKEN", "GIT_DIR", "AWS", "AWS_R*"):
+        assert not covers(pattern, variable(other)), other
+    assert not covers(pattern, variable("AWS_REGION", level="set")), "another value than the host's"
+    asked_for = make_plan(None, make_profile(env_pass=(Setting("GIT_DIR", TYPED), Setting("MY", TYPED)))).grants
+    assert [covers(row(variable("*")), one) for one in asked_for] == [False, True], "no pattern brings GIT_DIR"
+
+
 # --- what a launch asks for ----------------------------------------------------------------------
 
 

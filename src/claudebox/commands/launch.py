@@ -8,12 +8,28 @@ from claudebox import console
 from claudebox.agents import load_agent
 from claudebox.errors import ClaudeboxError
 from claudebox.host import survey, survey_user
-from claudebox.model import Bind, Request, SandboxPlan
+from claudebox.model import Bind, Instance, Pin, Project, Request, SandboxPlan, User
 from claudebox.plan import build_plan, review
 from claudebox.profile import effective_profile, load_files
+from claudebox.record import NamedTuple
 from claudebox.repository import find_project
 from claudebox.run import instance, kept, locks, session, stubs
 from claudebox.signals import signal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Start(NamedTuple):
+    """Where a launch begins: what no profile changes."""
+
+    user: User
+    ours: str
+    directory: str
+    project: Project
+    code: str
+    identity: Instance
 
 
 def perform(request: Request, environment: dict[str, str]) -> int:
@@ -29,23 +45,42 @@ def perform(request: Request, environment: dict[str, str]) -> int:
         here = instance.open_directory(identity, ours)
         held = locks.join(here, identity.directory, project.root, force=request.force, sweep=stubs.sweep)
         session.sweep(here)
-    remembered = kept.remembered(identity.directory)
-    files = load_files(request.profiles, environment, remembered, ours=ours, home=user.home)
-    profile = effective_profile(request, files, environment, home=user.home, cwd=directory, remembered=remembered)
-    spec = load_agent(profile.agent.value, f"{ours}/agents")
-    own = identity.directory
-    keep = not request.dry_run
-    host = survey(profile, spec, user, environment, project, ours=ours, code=code, instance=own, keep=keep)
-    plan = build_plan(request, profile, host, spec, identity)
+    start = Start(user=user, ours=ours, directory=directory, project=project, code=code, identity=identity)
+    plan, pins = decide(request, environment, start)
     if held is None:
         return show(plan, as_json=request.json)
-    if not reviewed(plan, request, here, environment):
-        for descriptor in (*(one.fd for one in host.pins), here):
-            os.close(descriptor)
-        locks.leave(held)
-        return perform(request, environment)  # what it shows was edited: nothing of before counts
+    while edited := reviewed(plan, request, here, environment):
+        for pin in pins:
+            os.close(pin.fd)
+        from claudebox.commands.review import until_right
+
+        # nothing of what was shown counts
+        plan, pins = until_right(lambda: decide(request, environment, start), edited)
     kept.note_written(here, written(plan), project.main)
-    return run(plan, {p.path: p.fd for p in host.pins}, here, held)
+    return run(plan, {pin.path: pin.fd for pin in pins}, here, held)
+
+
+def decide(request: Request, environment: dict[str, str], start: Start) -> tuple[SandboxPlan, tuple[Pin, ...]]:
+    """Files, survey, plan; the plan with its sources. Raises ClaudeboxError."""
+    own = start.identity.directory
+    remembered = kept.remembered(own)
+    files = load_files(request.profiles, environment, remembered, ours=start.ours, home=start.user.home)
+    profile = effective_profile(
+        request, files, environment, home=start.user.home, cwd=start.directory, remembered=remembered
+    )
+    spec = load_agent(profile.agent.value, f"{start.ours}/agents")
+    host = survey(
+        profile,
+        spec,
+        start.user,
+        environment,
+        start.project,
+        ours=start.ours,
+        code=start.code,
+        instance=own,
+        keep=not request.dry_run,
+    )
+    return build_plan(request, profile, host, spec, start.identity), host.pins
 
 
 def written(plan: SandboxPlan) -> list[str]:
@@ -54,9 +89,10 @@ def written(plan: SandboxPlan) -> list[str]:
     return [bind.source for bind in binds if bind.target != plan.home and not bind.submount]
 
 
-def reviewed(plan: SandboxPlan, request: Request, here: int, environment: dict[str, str]) -> bool:
-    """Show what is granted, and ask where it is more than was accepted; False when all is to be decided anew.
+def reviewed(plan: SandboxPlan, request: Request, here: int, environment: dict[str, str]) -> Callable[[], None] | None:
+    """Show what is granted, and ask where it is more than was accepted.
 
+    None when it is to be launched; what opens the editor again when something was edited: all is to be decided anew.
     Raises ClaudeboxError where it was refused, or nobody can be asked.
     """
     accepted = kept.accepted(plan.instance.directory)
@@ -67,7 +103,7 @@ def reviewed(plan: SandboxPlan, request: Request, here: int, environment: dict[s
 
         return consider(plan, fresh, accepted, request, here, environment)
     announce(plan, accepted or ())
-    return True
+    return None
 
 
 def announce(plan: SandboxPlan, accepted: tuple[tuple[str, ...], ...]) -> None:

@@ -20,6 +20,14 @@ from claudebox.render import review
 from claudebox.run import accepted, kept
 from claudebox.signals import signal
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from claudebox.model import Pin
+
+    Decided = tuple[SandboxPlan, tuple[Pin, ...]]
+
 ACCEPT, SESSION, REFUSE, EDIT, COMMAND, ALL = "accept", "session", "refuse", "edit", "command", "all"
 QUESTION = "[a]ccept, [s]ession only, [r]efuse, [e]dit, [b]wrap command, [?] everything:"
 ANSWERS = {
@@ -27,6 +35,9 @@ ANSWERS = {
     "r": REFUSE, "refuse": REFUSE, "n": REFUSE, "no": REFUSE, "q": REFUSE, "": REFUSE,
     "e": EDIT, "edit": EDIT, "b": COMMAND, "?": ALL,
 }  # fmt: skip
+
+AGAIN = {"e": EDIT, "edit": EDIT, "r": REFUSE, "refuse": REFUSE, "n": REFUSE, "q": REFUSE, "": REFUSE}
+REFUSED = "not launched: the review was refused"
 
 
 def consider(
@@ -36,8 +47,8 @@ def consider(
     request: Request,
     here: int,
     environment: dict[str, str],
-) -> bool:
-    """Show what is granted and ask about it; False when something was edited and all is to be decided anew.
+) -> Callable[[], None] | None:
+    """Show what is granted and ask about it; what opens the editor again when something was edited, else None.
 
     fresh: what goes beyond before, which was accepted last, None if nothing was; here: the instance's directory.
     Raises ClaudeboxError where it was refused, or nobody can be asked.
@@ -48,8 +59,9 @@ def consider(
         show(plan, fresh, whole=before is None or request.review == "always", asks=asks)
     answer = ACCEPT if request.yes or not asks else answered(plan, fresh)
     if answer == EDIT:
-        edit(plan, fresh, environment)
-        return False
+        again = editor(plan, fresh, environment)
+        again()
+        return again
     if answer != SESSION:
         rows = [row(one) for one in plan.grants]
         rows += [note_row(note) for note in plan.notes if note.severity != "info"]
@@ -58,7 +70,7 @@ def consider(
         for note in plan.notes:
             if note.severity != "info":
                 console.note(note.severity, note.text)
-    return True
+    return None
 
 
 def show(plan: SandboxPlan, fresh: tuple[Grant, ...], *, whole: bool, asks: bool) -> None:
@@ -90,14 +102,26 @@ def answered(plan: SandboxPlan, fresh: tuple[Grant, ...]) -> str:
         elif answer in (ACCEPT, SESSION, EDIT):
             return answer
         else:
-            raise ClaudeboxError("not launched: the review was refused", "leave out what you do not want to grant")
+            raise ClaudeboxError(REFUSED, "leave out what you do not want to grant")
 
 
 # --- editing -------------------------------------------------------------------------------------
 
 
-def edit(plan: SandboxPlan, fresh: tuple[Grant, ...], environment: dict[str, str]) -> None:
-    """Open the file that asks for something new in the user's editor, and wait. Raises ClaudeboxError.
+def until_right(decide: Callable[[], Decided], edit: Callable[[], None]) -> Decided:
+    """Decide; what is wrong with what was edited is said, and it can be edited again. Raises ClaudeboxError."""
+    while True:
+        try:
+            return decide()
+        except ClaudeboxError as error:
+            console.error(error)
+            if console.choose("[e]dit again, [r]efuse:", AGAIN) != EDIT:
+                raise ClaudeboxError(REFUSED, "what was edited stays as it is") from None
+            edit()
+
+
+def editor(plan: SandboxPlan, fresh: tuple[Grant, ...], environment: dict[str, str]) -> Callable[[], None]:
+    """What opens the file that asks for something new in the user's editor, and waits. Raises ClaudeboxError.
 
     The editor is taken from no directory that a sandbox can write, and starts in none: editors obey files there.
     """
@@ -106,13 +130,17 @@ def edit(plan: SandboxPlan, fresh: tuple[Grant, ...], environment: dict[str, str
     words = shlex.split(environment.get("VISUAL") or environment.get("EDITOR") or "vi")
     untrusted = (ours, plan.project, *kept.projects(ours))
     program = located(words[0], environment.get("PATH", ""), untrusted)
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is the editor's while that runs
-    try:
-        argv = [ENV, "-C", "/", program, *words[1:], file]
-        pid = process.spawn(argv, environment=environment, default_signals=[signal.SIGINT, signal.SIGPIPE])
-        os.waitpid(pid, 0)
-    finally:
-        signal.signal(signal.SIGINT, before)
+    argv = [ENV, "-C", "/", program, *words[1:], file]
+
+    def edit() -> None:
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is the editor's while that runs
+        try:
+            pid = process.spawn(argv, environment=environment, default_signals=[signal.SIGINT, signal.SIGPIPE])
+            os.waitpid(pid, 0)
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    return edit
 
 
 def located(name: str, path: str, untrusted: tuple[str, ...]) -> str:

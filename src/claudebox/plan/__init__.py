@@ -83,7 +83,7 @@ def build_plan(request: Request, profile: Profile, host: Host, spec: AgentSpec, 
         settings=tuple(settings.copies(profile, host, spec)),
         watch=git.watch(host.project),
         profiles=tuple(one.value for one in profile.profiles),
-        grants=review.asked(profile, host, mounts),
+        grants=review.asked(profile, host, mounts, spec),
     )
 
 

@@ -56,7 +56,7 @@ def build(
             put(name, value, Why("unattended", profile.unattended.origin))
     ours = (*own, "PATH", *dict(spec.env_set), *dict(spec.unattended_environment))
     for entry in profile.env_pass:
-        passed(entry, theirs, variables, NEVER + SHELL_OWN + spec.env_never, ours)
+        passed(entry, theirs, variables, never(spec), ours)
     for setting in profile.env_set:
         name, value = setting.value
         put(name, value, Why("set", setting.origin), secret=name not in SHOWN)
@@ -64,6 +64,11 @@ def build(
         if name in variables:
             raise ClaudeboxError(f"{name} cannot be given to the sandbox: its shell sets it", f"leave {name} out")
     return tuple(variables[name] for name in sorted(variables))
+
+
+def never(spec: AgentSpec) -> tuple[str, ...]:
+    """The names and patterns of what only its full name brings."""
+    return NEVER + SHELL_OWN + spec.env_never
 
 
 def passed(

@@ -5,23 +5,25 @@ What is compared is what was asked for (a source as it is written, a variable's 
 
 from __future__ import annotations
 
+from claudebox.agents import AgentSpec
 from claudebox.model import BUILTIN, Bind, Grant, Host, Mount, MountRequest, Note, Profile, Setting, UserFile
-from claudebox.plan.environment import PASSED
+from claudebox.plan.environment import PASSED, never
 from claudebox.plan.filesystem import sensitive
 from claudebox.plan.settings import apart, held
+from claudebox.typed import matches
 
 MORE = {"": 0, "ro": 0, "rw": 1, "set": 0, "pass": 1}  # a level covers those below it
 WIDE = "full"  # the tier that reaches whatever an exception could name
 
 
-def asked(profile: Profile, host: Host, mounts: list[Mount]) -> tuple[Grant, ...]:
+def asked(profile: Profile, host: Host, mounts: list[Mount], spec: AgentSpec) -> tuple[Grant, ...]:
     """Everything that this launch has beyond the built-in defaults and the agent's login."""
     return (
         *project(host),
         *single_values(profile),
         *exceptions(profile),
         *requested(profile, host, mounts),
-        *variables(profile.env_pass, profile.env_set),
+        *variables(profile.env_pass, profile.env_set, never(spec)),
         *settings(profile, host, mounts),
     )
 
@@ -82,8 +84,13 @@ def _mount(request: MountRequest, bind: Bind | None, host: Host) -> Grant:
     )
 
 
-def variables(passed: tuple[Setting[str], ...], assigned: tuple[Setting[tuple[str, str]], ...]) -> list[Grant]:
-    """The variables by name or pattern, each with what is taken out of it again by what follows."""
+def variables(
+    passed: tuple[Setting[str], ...], assigned: tuple[Setting[tuple[str, str]], ...], alone: tuple[str, ...]
+) -> list[Grant]:
+    """The variables by name or pattern, each with what is taken out of it again by what follows.
+
+    alone: patterns of those that only their full name brings.
+    """
     found = []
     for index, one in enumerate(passed):
         if one.value.startswith("!") or one.value in PASSED:
@@ -91,7 +98,14 @@ def variables(passed: tuple[Setting[str], ...], assigned: tuple[Setting[tuple[st
         out = (later.value[1:] for later in passed[index + 1 :] if later.value.startswith("!"))
         without = tuple(name for name in out if "*" in one.value + name or name == one.value)
         found.append(
-            Grant(kind="variable", name=one.value, level="pass", without=tuple(sorted(without)), origin=one.origin)
+            Grant(
+                kind="variable",
+                name=one.value,
+                level="pass",
+                without=tuple(sorted(without)),
+                origin=one.origin,
+                alone=matches(one.value, alone),
+            )
         )
     found += [Grant(kind="variable", name=one.value[0], level="set", origin=one.origin) for one in assigned]
     return found
@@ -156,6 +170,8 @@ def covers(old: tuple[str, ...], grant: Grant) -> bool:
     kind, level, secret, name, target, *without = old
     if (kind, name) == ("network", WIDE) and grant.kind == "exception":
         return True
+    if kind == grant.kind == "variable" and level == grant.level == "pass" and "*" in name and "*" not in grant.name:
+        return not grant.alone and matches(grant.name, (name,)) and not matches(grant.name, tuple(without))
     same = (kind, name, target) == (grant.kind, grant.name, grant.target)
     enough = MORE.get(level, -1) >= MORE[grant.level] and grant.secret in ("", secret)
     return same and enough and set(without) <= set(grant.without)

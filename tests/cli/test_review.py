@@ -174,7 +174,8 @@ def test_an_error_in_what_was_edited_can_be_edited_again(box: Box, data: Path) -
     box.claudebox(*RUN, "--", "true")
     config.write_text(f'[[mounts]]\nsource = "{data}"\ntarget = "/data"\naccess = "rw"\n')
     editor.parent.mkdir()
-    editor.write_text('#!/bin/sh\nif grep -q write "$1"; then sed -i s/write/ro/ "$1"; else sed -i s/rw/write/ "$1"; fi\n')
+    turns = 'if grep -q write "$1"; then sed -i s/write/ro/ "$1"; else sed -i s/rw/write/ "$1"; fi'
+    editor.write_text(f"#!/bin/sh\n{turns}\n")
     editor.chmod(0o755)
     for last in ("e", "r"):
         child = start(box, *RUN, "--", "cat", "/data/file", EDITOR=str(editor))

@@ -101,6 +101,42 @@ def test_a_monorepo(recipes: Box) -> None:
     assert (done.status, done.stdout) == (0, "a\nschemas\nkept\n"), done.stderr
 
 
+def test_data_and_results(recipes: Box) -> None:
+    (recipes.home / "data/field notes").mkdir(parents=True)
+    (recipes.home / "data/field notes/a").write_text("a\n")
+    (recipes.home / "results").mkdir()
+    script = "cat ~/data/field*/a >~/results/b; echo x 2>/dev/null >~/data/field*/a || echo kept"
+    done = recipes.claudebox("run", "-y", "-n", "offline", "-P", "experiment", "--", "sh", "-c", script)
+    assert (done.status, done.stdout) == (0, "kept\n"), done.stderr
+    assert (recipes.home / "results/b").read_text() == "a\n"
+
+
+def test_a_companys_proxy(recipes: Box) -> None:
+    (recipes.home / "certificates").mkdir()
+    (recipes.home / "certificates/company.pem").write_text("a certificate\n")
+    proxy = {"HTTPS_PROXY": "http://192.168.7.1:3128"}
+    script = "echo $HTTPS_PROXY; cat $NODE_EXTRA_CA_CERTS"
+    words = ("-P", "company", "-n", "offline", "--", "sh", "-c", script)
+    done = recipes.claudebox("run", "-y", *words, env=proxy)
+    assert (done.status, done.stdout) == (0, "http://192.168.7.1:3128\na certificate\n"), done.stderr
+    assert plan(recipes, "-P", "company", **proxy)["network"]["allow_lan"] == ["192.168.7.1:3128"]
+
+
+def test_a_large_build(recipes: Box) -> None:
+    script = "df --output=size -B1M /tmp | tail -1; ulimit -u"
+    done = recipes.claudebox("run", "-n", "offline", "-P", "build", "--", "sh", "-c", script)
+    assert done.stdout.split()[0] == "300", done.stderr
+    assert plan(recipes, "-P", "build")["limits"]["processes"] == 2000
+
+
+def test_tools_that_set_hooks(recipes: Box) -> None:
+    script = "git config core.hooksPath .husky"
+    words = ("run", "-y", "-n", "offline", "--", "sh", "-c", script)
+    assert recipes.claudebox(*words).status != 0
+    assert recipes.claudebox(*words[:4], "-P", "hooks", *words[4:]).status == 0
+    assert "hooksPath = .husky" in (recipes.app / ".git/config").read_text()
+
+
 def test_defaults_for_every_launch(recipes: Box) -> None:
     (recipes.state / "config.toml").write_text(dict(BLOCK.findall(PAGE.read_text()))["config.toml"])
     assert plan(recipes)["network"]["tier"] == "offline"

@@ -30,6 +30,7 @@ _SETTINGS = {name: value for name, value in os.environ.items() if name.startswit
 REQUIRED = frozenset(filter(None, re.split(r"[,\s]+", _SETTINGS.get("CLAUDEBOX_REQUIRE", ""))))
 SOAK = _SETTINGS.get("CLAUDEBOX_SOAK") == "1"
 AGENTS = _SETTINGS.get("CLAUDEBOX_TEST_AGENTS", "")
+TOOLCHAINS = _SETTINGS.get("CLAUDEBOX_TEST_TOOLCHAINS", "")
 BIN = _SETTINGS.get("CLAUDEBOX_BIN", "")
 
 needs = pytest.mark.needs
@@ -59,6 +60,14 @@ def agent_path(name: str) -> Path:
         return candidate
     if AGENTS or not (found := shutil.which(name)):
         raise Missing(f"no {name} in {AGENTS or 'PATH'}")
+    return Path(found)
+
+
+def tool_path(name: str) -> Path:
+    """A toolchain's program as PyPI or npm has it: from CLAUDEBOX_TEST_TOOLCHAINS, else on the caller's PATH."""
+    found = shutil.which(name, path=TOOLCHAINS or None)
+    if not found:
+        raise Missing(f"no {name} in {TOOLCHAINS or 'PATH'}")
     return Path(found)
 
 
@@ -195,6 +204,8 @@ PROBES: dict[str, Callable[[], object]] = {
     "tmux": _trying("tmux", "-L", "probe", "-f", "/dev/null", "new-session", "-d", "true"),
     "node": _trying("node", "-e", "0"),
     "npm": _trying("npm", "--version"),
+    "pnpm": lambda: _try(tool_path("pnpm"), "--version"),
+    "uv": lambda: _try(tool_path("uv"), "--version"),
     "firejail": _trying("firejail", "--quiet", "--noprofile", "--net=none", "true"),
     "nft": _trying("unshare", "--user", "--map-root-user", "--net", "nft", "add table inet probe"),
     "memory_cgroup": _memory_cgroup,

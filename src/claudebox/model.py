@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     Access = Literal["ro", "rw"]
     Severity = Literal["info", "weakening", "danger"]
     Action = Literal["agent", "run", "shell"]
+    Check = Literal["sni", "ech", "none"]
 else:
-    Tier = Access = Severity = Action = str
+    Tier = Access = Severity = Action = Check = str
 
 T = TypeVar("T")
 
@@ -127,6 +128,39 @@ class Allowance(NamedTuple):
     prefix: Prefix | None
     port: int
     protocol: str
+
+
+class AllowRule(NamedTuple):
+    """What tier allowlist lets through, or takes out again.
+
+    what: a name, `*.` before one (one and more labels), or an address or a prefix, in canonical text; ports: () is
+    every one; check: what a TLS hello must show on port 443, "none" for an address; strict: the check was written,
+    so it holds on every port; refused: it takes out what less specific rules let through.
+    """
+
+    what: str
+    ports: tuple[int, ...]
+    check: Check
+    why: Why
+    strict: bool = False
+    refused: bool = False
+
+
+class AllowEntry(NamedTuple):
+    """An entry of `[network] allow` or `--allow`, as written. group: the set that it names, without its `@`, then
+    rule is None; out: it takes out what was said before it."""
+
+    written: str
+    group: str
+    rule: AllowRule | None
+    out: bool
+
+
+class Publish(NamedTuple):
+    """A port of the sandbox's 127.0.0.1 that the host's 127.0.0.1 has at host."""
+
+    host: int
+    inside: int
 
 
 class Limits(NamedTuple):
@@ -610,9 +644,9 @@ class NetworkPlan(NamedTuple):
     ruleset: str = ""
     blocked: tuple[Blocked, ...] = ()
     allow_lan: tuple[str, ...] = ()
-    allow: tuple[str, ...] = ()
+    allow: tuple[AllowRule, ...] = ()
     host_ports: tuple[int, ...] = ()
-    publish: tuple[str, ...] = ()
+    publish: tuple[Publish, ...] = ()
     learn: bool = False
     interface: Interface | None = None
     own: tuple[Prefix, ...] = ()

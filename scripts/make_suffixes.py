@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes src/claudebox/plan/network/suffixes.py from the Public Suffix List, whose file is the argument.
+"""Makes src/claudebox/suffixes.py from the Public Suffix List, whose file is the argument.
 
     scripts/make_suffixes.py /usr/share/publicsuffix/public_suffix_list.dat
 
@@ -14,7 +14,7 @@ import textwrap
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-TARGET = ROOT / "src" / "claudebox" / "plan" / "network" / "suffixes.py"
+TARGET = ROOT / "src" / "claudebox" / "suffixes.py"
 HEAD = '''"""The Public Suffix List, version {version}: made by scripts/make_suffixes.py.
 
 The two strings are data of publicsuffix.org in another layout. They are subject to the terms of the Mozilla Public

@@ -8,19 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from claudebox import suffix
+from claudebox.allowing import parse, parse_entry, shown, told
+from claudebox.hostname import normal, readable
 from claudebox.model import AllowRule, Layer, Origin, Why
-from claudebox.plan.network import suffix
-from claudebox.plan.network.hostname import normal, readable
-from claudebox.plan.network.rules import (
-    added,
-    check_on,
-    decide,
-    decide_name,
-    parse,
-    parse_entry,
-    shown,
-    told,
-)
+from claudebox.plan.network.rules import added, check_on, decide, decide_name
 from claudebox.typed import Unusable
 
 WHY = Why("a test", Origin(Layer.CONFIG, "config.toml:3"))
@@ -194,7 +186,8 @@ def test_rules_that_are_added_while_a_session_runs() -> None:
 
 
 @pytest.mark.parametrize(
-    "written", ["a.example.com", "*.a.example.com:443", "a.b:*", "[2001:db8::/64]:22", "203.0.113.7"]
+    "written",
+    ["a.example.com", "a.example.com:1,2", "*.a.example.com:443", "a.b:*", "[2001:db8::/64]:22", "203.0.113.7"],
 )
 def test_shown_is_read_back(written: str) -> None:
     assert shown(rule(written)) == written

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from claudebox.plan.network.suffixes import ICANN, PRIVATE
+from claudebox.suffixes import ICANN, PRIVATE
 
 
 def is_public(name: str) -> bool:

@@ -311,6 +311,39 @@ def test_a_config_directory_of_ones_own(box: Box) -> None:
     assert ours.status == 125 and "leads into" in ours.stderr
 
 
+# --- the refresher ---------------------------------------------------------------------------------
+
+CLIENT = """#!/bin/sh
+flock -n ~/.claudebox/auth/refresh.lock true && echo free >>~/seen || echo held >>~/seen
+setsid sh -c 'for i in $(seq 200); do [ ! -e ~/stay ] || sleep 0.1; done; touch ~/gone' &
+mv ~/next ~/.claude/.credentials.json
+"""
+
+
+def client(box: Box, text: str) -> None:
+    """A client of the user's on the host that does what text says when it is to refresh."""
+    made = box.home / ".local" / "bin" / "claude"
+    made.parent.mkdir(parents=True)
+    made.write_text(text)
+    made.chmod(0o755)
+
+
+def test_what_the_client_leaves_behind_does_not_hold_our_lock(box: Box) -> None:
+    client(box, CLIENT)
+    (box.home / "stay").touch()
+    (box.home / "next").write_text(json.dumps({logins.KEY: login(2)}))
+    (box.home / "next").chmod(0o600)
+    log_in(box, left=-10)
+    with session(box):
+        wait_for(lambda: (copy(box) or {}).get("accessToken") == "sk-ant-oat01-access-2", "refreshed and published")
+        wait_for(lambda: not list((box.state / "auth").glob("client.*")), "the client has ended")
+        assert (box.home / "seen").read_text() == "held\n", "the control: it was held while the client ran"
+        assert not (box.home / "gone").exists(), "the control: what it left behind still runs"
+        assert box.run(["flock", "-n", box.state / "auth" / "refresh.lock", "true"]).status == 0
+        (box.home / "stay").unlink()
+        wait_for((box.home / "gone").exists, "the end of it")
+
+
 # --- nothing wakes an idle session ----------------------------------------------------------------
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import signal
+import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -125,14 +129,60 @@ def test_a_torn_file_of_the_agents_own_is_left_alone(box: Box, host: Path, conte
 
 def test_a_file_that_a_client_holds_waits_for_the_next_launch(box: Box, host: Path) -> None:
     seen(box, "~/.claude.json")
-    assert inside(box, "mkdir ~/.claude.json.lock").status == 0
+    argv = [box.program, "run", "-n", "offline", "--", "sh", "-c", "mkdir ~/.claude.json.lock; echo held; read x"]
+    with box.start(argv, stdin=subprocess.PIPE) as first:
+        assert first.stdout is not None and first.stdout.readline() == b"held\n"
+        put(box.home / ".claude.json", {**STATE, "mcpServers": {"two": {}}})
+        done = inside(box, "cat ~/.claude.json", "--force")
+        assert "one" in done.stdout and "/home/.claude.json is in use: mcpServers of yours wait" in done.stderr
+        (lock,) = box.state.glob("instances/*/home/.claude.json.lock")
+        os.utime(lock, (time.time() - 600,) * 2)
+        assert "two" in json.loads(inside(box, "cat ~/.claude.json", "--force").stdout)["mcpServers"], "nobody renews it"
+        assert not lock.exists()
+        first.communicate(b"\n", timeout=20)
+
+
+@pytest.mark.parametrize(
+    "plant",
+    ["mkdir $l", "mkdir -p $l/x/y", "touch $l", "ln -s /nowhere $l", "mkdir $l; touch -d 2100-01-01 $l"],
+)
+def test_a_lock_that_an_agent_left_holds_nobody_up(box: Box, host: Path, plant: str) -> None:
+    seen(box, "~/.claude.json")
+    assert inside(box, f"l=~/.claude.json.lock; {plant}").status == 0
     put(box.home / ".claude.json", {**STATE, "mcpServers": {"two": {}}})
-    done = inside(box, "cat ~/.claude.json")
-    assert "one" in done.stdout and "/home/.claude.json is in use: mcpServers of yours wait" in done.stderr
-    (lock,) = box.state.glob("instances/*/home/.claude.json.lock")
-    os.utime(lock, (time.time() - 600,) * 2)
-    assert "two" in seen(box, "~/.claude.json")["mcpServers"], "a lock that nobody renews is nobody's"
-    assert not lock.exists()
+    assert "two" in seen(box, "~/.claude.json")["mcpServers"]
+    assert not os.path.lexists(next(box.state.glob("instances/*/home")) / ".claude.json.lock")
+
+
+@pytest.mark.parametrize("ends", [signal.SIGINT, signal.SIGTERM])
+def test_who_waits_for_anothers_copying_can_be_ended(box: Box, host: Path, ends: int) -> None:
+    seen(box)
+    (instance,) = (box.state / "instances").iterdir()
+    with open(instance / "locks" / "settings", "r+") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        argv = [box.program, "run", "-n", "offline", "--", "echo", "ran"]
+        try:
+            with box.start(argv) as first:
+                wait_for(lambda: threads(first.pid) == 2, "it waits for the lock")
+                first.send_signal(ends)
+                assert first.communicate(timeout=10)[0] == b"" and first.returncode in (128 + ends, -ends)
+            with box.start(argv) as second:
+                wait_for(lambda: threads(second.pid) == 2, "it waits for the lock")
+                fcntl.flock(held, fcntl.LOCK_UN)
+                assert second.communicate(timeout=10)[0] == b"ran\n", "the control: it goes on when the lock is free"
+        finally:
+            fcntl.flock(held, fcntl.LOCK_UN)
+
+
+def wait_for(what: Callable[[], bool], says: str) -> None:
+    deadline = time.monotonic() + 10
+    while not what():
+        assert time.monotonic() < deadline, says
+        time.sleep(0.01)
+
+
+def threads(pid: int) -> int:
+    return len(os.listdir(f"/proc/{pid}/task")) if os.path.exists(f"/proc/{pid}/task") else 0
 
 
 def test_plugins_are_copied_once(box: Box, host: Path) -> None:

@@ -69,6 +69,31 @@ def test_a_second_session_in_one_tree_is_refused_and_told_the_ways_on(box: Box, 
     assert launch(box, tree).status == 0
 
 
+def test_who_joined_holds_the_tree_when_the_first_one_has_left(box: Box, tree: Path) -> None:
+    with session(box, tree) as first, session(box, tree, "--force") as joined:
+        assert end(first).status == 0
+        done = launch(box, tree)
+        assert done.status == 125 and f"another session works in this tree (pid {joined.pid}" in done.stderr
+        assert f"claudebox stop {joined.pid};" in done.stderr
+        assert end(joined).status == 0
+    assert launch(box, tree).status == 0, "the control"
+
+
+@pytest.mark.parametrize("side", ["", "--no-auth"], ids=["served", "no-auth"])
+def test_a_session_without_a_login_is_not_beside_one_with_it(box: Box, tree: Path, side: str) -> None:
+    """They have one home, and a login that is published there would lift the mask."""
+    ours, other = [word for word in (side,) if word], [] if side else ["--no-auth"]
+    with session(box, tree, *ours) as first:
+        for options in (other, [*other, "--force"]):
+            for where in {box.app, tree} if "--force" in options else {box.app}:
+                done = launch(box, where, *options)
+                assert done.status == 125 and f"pid {first.pid}" in done.stderr and "have one home" in done.stderr, done
+        assert launch(box, box.app, *ours).status == 0, "the control: its own side"
+        first.send_signal(signal.SIGKILL)
+        first.communicate(timeout=10)
+    assert launch(box, box.app, *other).status == 0, "a kill frees it"
+
+
 @pytest.mark.parametrize("killed", [False, True], ids=["leaves", "killed"])
 def test_what_is_shared_stays_for_the_one_that_is_left(box: Box, tree: Path, killed: bool) -> None:
     """Without that the first one's end would detach the mask of the second, whose agent could then write."""

@@ -43,7 +43,9 @@ def perform(request: Request, environment: dict[str, str]) -> int:
     here, held = -1, None
     if not request.dry_run:
         here = instance.open_directory(identity, ours)
-        held = locks.join(here, identity.directory, project.root, force=request.force, sweep=stubs.sweep)
+        held = locks.join(
+            here, identity.directory, project.root, force=request.force, no_auth=request.no_auth, sweep=stubs.sweep
+        )
         session.sweep(here)
     start = Start(user=user, ours=ours, directory=directory, project=project, code=code, identity=identity)
     plan, pins = decide(request, environment, start)

@@ -9,6 +9,10 @@ from claudebox.plan.filesystem import below, placed
 # Of the refresher: no directory of the user's PATH, which a project may have put there.
 PATH = "/run/current-system/sw/bin:/usr/local/bin:/usr/bin:/bin"
 PATIENCE = 60  # seconds, then a refresher is killed: before that its answer may not be saved yet
+LOCK = 3  # the number of our lock in the refresher: its shell has it until the client has ended, whatever becomes of us
+# The client does not get it: what that leaves behind would hold the lock for good. Not the last command, or a shell
+# replaces itself by it.
+KEEPER = f'"$@" {LOCK}>&-; exit $?'
 
 
 def build(request: Request, host: Host, spec: AgentSpec) -> Login | None:
@@ -34,7 +38,8 @@ def refresher(host: Host, spec: AgentSpec) -> tuple[str, ...]:
     if host.agent is None:
         return ()
     bounded = (host.tools.timeout, "-s", "KILL", str(PATIENCE)) if host.tools.timeout else ()
-    return (host.tools.env, "-C", "<empty>", *bounded, *host.agent.command, *spec.login_refresh)
+    keeper = (host.tools.sh, "-c", KEEPER, "sh")
+    return (host.tools.env, "-C", "<empty>", *keeper, *bounded, *host.agent.command, *spec.login_refresh)
 
 
 def environment(host: Host, spec: AgentSpec) -> tuple[Variable, ...]:

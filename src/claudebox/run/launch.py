@@ -86,7 +86,7 @@ def _launch(plan: SandboxPlan, pins: dict[str, int], here: int, held: locks.Held
         sandbox = wait_ready(start, watch, arrivals)  # 6: the gate holds it
         ended.init_fd = sandbox.init_fd
         limits.set(sandbox)
-        with locks.Brief(held.brief):
+        with locks.Long(here, settings.LOCK, arrivals):
             said = settings.write(plan, here, home, pins, arrivals.before_token)  # 7
         for text in said:
             console.warn(text)

@@ -10,6 +10,7 @@ import os
 
 from claudebox import descriptors, process
 from claudebox.model import Login
+from claudebox.plan.login import LOCK as HELD
 from claudebox.record import NamedTuple
 from claudebox.signals import signal
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 LOCK = "refresh.lock"
 PREFIX = "client."  # of the refresher's empty directories
-HELD = 3  # the lock's number in the refresher: it is taken until that has ended, whatever becomes of us
 USUAL = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM, signal.SIGPIPE, signal.SIGXFSZ)
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 BASE, STATE_NAME = STATE.split("/")
+LOCK = "settings"  # of ours: sessions of one instance share the home and the base
 STALE = 60  # seconds after which an agent's lock of its file is nobody's
 
 
@@ -49,7 +50,7 @@ def write(plan: SandboxPlan, here: int, home: int, pins: dict[str, int], look: C
     """Bring the home's settings up to date; a sentence for all that the user should know. Raises ClaudeboxError.
 
     pins: source → descriptor, from the survey; look: called while something long is copied; raises what ends the
-    launch. Called under `locks.Brief`: sessions of one instance share the home and the base.
+    launch. Called under `LOCK`.
     """
     said: list[str] = []
     lines: list[str] = []
@@ -98,16 +99,25 @@ def _follow(plan: SandboxPlan, one: SettingsFile, here: int, home: int, said: li
     try:
         base = (descriptors.read_file(base_parent, name, LARGE) or b"").decode()
         text = base if one.text is None else one.text
-        if one.keys:
-            done = _locked(plan, one, parent, lambda: _merge(plan, one, here, parent, (base, text), said), said)
-        else:
-            done = _merge(plan, one, here, parent, (base, text), said)
+        done = _merged(plan, one, here, parent, (base, text), said)
         if done and text != base:
             descriptors.replace_file(base_parent, name, text.encode())
         return done
     finally:
         os.close(parent)
         os.close(base_parent)
+
+
+def _merged(
+    plan: SandboxPlan, one: SettingsFile, here: int, parent: int, sides: tuple[str, str], said: list[str]
+) -> bool:
+    """Merge; a file of which only keys follow is the agent's own, and is written under its lock alone."""
+    if not one.keys:
+        return _merge(plan, one, here, parent, sides, said)
+    done = _locked(plan, one, here, parent, lambda: _merge(plan, one, here, parent, sides, said))
+    if isinstance(done, str):
+        said.append(done)
+    return done is True
 
 
 def _merge(
@@ -138,20 +148,19 @@ def _binary(error: Exception) -> bool:
     return isinstance(error, UnicodeDecodeError)
 
 
-def _locked(plan: SandboxPlan, one: SettingsFile, parent: int, act: Callable[[], bool], said: list[str]) -> bool:
-    """Do act under the agent's own lock of its file, a directory beside it; not at all while another holds it."""
+def _locked(plan: SandboxPlan, one: SettingsFile, here: int, parent: int, act: Callable[[], bool]) -> bool | str:
+    """Do act under the agent's own lock of its file, a directory beside it; why not, where another has it."""
     lock = descriptors.parts(one.path)[-1] + ".lock"
     try:
         try:
             os.mkdir(lock, 0o700, dir_fd=parent)
         except FileExistsError:
-            if time.time() - os.stat(lock, dir_fd=parent, follow_symlinks=False).st_mtime < STALE:
-                raise
-            os.rmdir(lock, dir_fd=parent)
+            if _in_use(here, parent, lock):
+                return f"{_place(plan, one.path)} is in use: {', '.join(one.keys)} of yours wait for the next launch"
+            home_files.put_aside(parent, here, lock)  # whatever it is, and whatever an agent put into it
             os.mkdir(lock, 0o700, dir_fd=parent)
-    except OSError:
-        said.append(f"{_place(plan, one.path)} is in use: {', '.join(one.keys)} of yours wait for the next launch")
-        return False
+    except OSError as error:
+        return f"{_place(plan, one.path)}.lock cannot be taken: {error.strerror}; claudebox instance repair"
     try:
         return act()
     finally:
@@ -159,6 +168,14 @@ def _locked(plan: SandboxPlan, one: SettingsFile, parent: int, act: Callable[[],
             os.rmdir(lock, dir_fd=parent)
         except OSError:
             pass  # somebody took it for stale
+
+
+def _in_use(here: int, parent: int, lock: str) -> bool:
+    """Whether an agent's lock can be somebody's: it was made just now, and another session of this home lives."""
+    from claudebox.run import session
+
+    age = time.time() - os.stat(lock, dir_fd=parent, follow_symlinks=False).st_mtime
+    return 0 <= age < STALE and any(found.pid != os.getpid() for found in session.live(here))
 
 
 def _sound(home: int, one: SettingsFile) -> bool:

@@ -137,7 +137,8 @@ def test_a_file_that_a_client_holds_waits_for_the_next_launch(box: Box, host: Pa
         assert "one" in done.stdout and "/home/.claude.json is in use: mcpServers of yours wait" in done.stderr
         (lock,) = box.state.glob("instances/*/home/.claude.json.lock")
         os.utime(lock, (time.time() - 600,) * 2)
-        assert "two" in json.loads(inside(box, "cat ~/.claude.json", "--force").stdout)["mcpServers"], "nobody renews it"
+        done = inside(box, "cat ~/.claude.json", "--force")
+        assert "two" in json.loads(done.stdout)["mcpServers"], "nobody renews it"
         assert not lock.exists()
         first.communicate(b"\n", timeout=20)
 

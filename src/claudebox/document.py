@@ -12,31 +12,13 @@ from typing import Any, NamedTuple
 
 from claudebox import locate, validate
 from claudebox.errors import ClaudeboxError
-from claudebox.model import Origin
+from claudebox.parsed import Loaded, decoded
 from claudebox.text import printable
 
 # Strings, not compiled: only an error asks for them.
 AT = r"(.*) \(at (?:line ([0-9]+), column ([0-9]+)|end of document)\)"
 LONG_NUMBER = r"[0-9_]{1000,}"
 DEEP = r"(?:[\[{][^\[\]{}]*){50,}"
-
-
-class Loaded(NamedTuple):
-    """A profile or config.toml. shown: its name in messages and origins; profile: the profile's own, "" for
-    config.toml."""
-
-    shown: str
-    layer: int
-    document: dict[str, Any]
-    text: str
-    places: dict[locate.Path, locate.Place]
-    profile: str = ""
-
-    def origin(self, *path: str | int) -> Origin:
-        """`FILE:LINE` of a value."""
-        place = locate.found(self.places, path)
-        line = f":{locate.line_column(self.text, place.key)[0]}" if place else ""
-        return Origin(self.layer, self.shown + line)
 
 
 class Positioned(NamedTuple):
@@ -71,16 +53,17 @@ def examine(shown: str, layer: int, raw: bytes) -> tuple[Loaded | None, list[Pos
     if isinstance(parsed, Positioned):
         return None, [parsed]
     text, document = parsed
-    found = Loaded(shown, layer, document, text, locate.places(text))
-    return found, sorted(positioned(found, one) for one in validate.problems(document))
+    places = locate.places(text)
+    found = Loaded(shown, layer, document, text, locate.lines(text, places))
+    return found, sorted(_placed(found, places, one) for one in validate.problems(document))
 
 
 def parse(shown: str, raw: bytes) -> tuple[str, dict[str, Any]] | Positioned:
     """The text as positions count in it, and the document; or what keeps it from being TOML."""
     try:
-        text = raw.decode().removeprefix("\ufeff").replace("\r\n", "\n")
+        text = decoded(raw)
     except UnicodeDecodeError as error:
-        before = raw[: error.start].decode().removeprefix("\ufeff").replace("\r\n", "\n")
+        before = decoded(raw[: error.start])
         return Positioned(shown, *locate.line_column(before, len(before)), "the text is not UTF-8")
     try:
         return text, tomllib.loads(text)
@@ -104,7 +87,11 @@ def _unreadable(shown: str, text: str, what: str, why: str) -> Positioned:
 
 def positioned(found: Loaded, problem: validate.Problem) -> Positioned:
     """A problem of a document at its place in the file."""
-    place = locate.found(found.places, problem.path) or locate.Place(0, 0)
+    return _placed(found, locate.places(found.text), problem)
+
+
+def _placed(found: Loaded, places: dict[locate.Path, locate.Place], problem: validate.Problem) -> Positioned:
+    place = locate.found(places, problem.path) or locate.Place(0, 0)
     offset = place.key if problem.at == "key" else place.value
     return Positioned(found.shown, *locate.line_column(found.text, offset), problem.text, problem.hint)
 

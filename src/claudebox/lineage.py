@@ -1,21 +1,23 @@
 """Which profiles apply, and in which order: names → files, what they extend first; all their errors at once.
 
 A name is a file of the user's, `profiles/NAME.toml` in claudebox's directory, or a built-in one. Imported only where
-a profile was named or where there is a config.toml.
+a profile was named or where there is a config.toml; what parses a file, only where it was not found right before.
 """
 
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
 
-from claudebox import document, typed
+from claudebox import typed
 from claudebox.checked import read_checked
-from claudebox.document import Loaded, Positioned
 from claudebox.errors import ClaudeboxError
 from claudebox.model import Layer
-from claudebox.nearest import nearest
-from claudebox.validate import Problem
+from claudebox.parsed import Known, Loaded
+from claudebox.record import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from claudebox.document import Positioned
 
 BUILTIN = os.path.join(os.path.dirname(__file__), "profiles")
 MOST = 100  # files of one launch; whoever has more has made a mistake
@@ -59,6 +61,7 @@ class _Walk:
         self.order: list[Loaded] = []
         self.wrong: list[Positioned] = []
         self.read: dict[str, Loaded | None] = {}
+        self.known = Known(places.ours)
 
     def take(self, path: str, layer: int, above: tuple[str, ...] = (), *, again: bool = False) -> None:
         """A file and, before it, what it extends. above: the files that led here; again: though it was taken before,
@@ -82,14 +85,23 @@ class _Walk:
         try:
             read = read_checked(path) if not path.startswith(BUILTIN + "/") else (_bytes(path), None)
         except ClaudeboxError as error:
-            self.wrong.append(Positioned(shown, 0, 0, error.message, error.hint))
+            self.wrong.append(_whole(shown, error.message, error.hint))
             return None
         if read is None:
             return None
-        found, problems = document.examine(shown, layer, read[0])
-        self.wrong += problems
+        found = self.known.get(shown, layer, read[0]) or self.parsed(shown, layer, read[0])
         in_profiles = os.path.basename(os.path.dirname(path)) == "profiles"
         return found._replace(profile=name_of(path)) if found and in_profiles else found
+
+    def parsed(self, shown: str, layer: int, raw: bytes) -> Loaded | None:
+        """A file's content, remembered if nothing is wrong with it."""
+        from claudebox import document
+
+        found, problems = document.examine(shown, layer, raw)
+        self.wrong += problems
+        if found and not problems:
+            self.known.put(raw, found)
+        return found
 
     def extend(self, found: Loaded, index: int, name: str, above: tuple[str, ...]) -> None:
         """One name of `extends`. A profile that extends its own name means the built-in one that it replaces."""
@@ -103,19 +115,27 @@ class _Walk:
         elif len(self.read) >= MOST:
             reason = f"these are more than {MOST} profiles"
         if reason:
-            self.wrong.append(document.positioned(found, Problem(("extends", index), f"extends: {reason}")))
+            from claudebox.document import positioned
+            from claudebox.validate import Problem
+
+            self.wrong.append(positioned(found, Problem(("extends", index), f"extends: {reason}")))
         else:
             self.take(path, found.layer, above)
 
 
-def load(config: str, named: Named, places: Places) -> tuple[Loaded, ...]:
+def load(config: str, named: Named, places: Places, *, keep: bool = False) -> tuple[Loaded, ...]:
     """All files of a launch, lowest first: what config.toml extends, itself, then the named profiles.
 
-    config: its path, "" to leave it out. Raises one ClaudeboxError about all that is wrong in all of them.
+    config: its path, "" to leave it out; keep: whether what was found right may be written down. Raises one
+    ClaudeboxError about all that is wrong in all of them.
     """
     walk = walked(config, named, places)
     if walk.wrong:
-        raise document.complaint(walk.wrong)
+        from claudebox.document import complaint
+
+        raise complaint(walk.wrong)
+    if keep:
+        walk.known.keep()
     return tuple(walk.order)
 
 
@@ -137,7 +157,7 @@ def walked(config: str, named: Named, places: Places) -> _Walk:
             reason, hint = unknown(name, places)
             if named.layer == Layer.REMEMBERED:  # the file may have gone since
                 hint += "; claudebox use --clear forgets what it remembers"
-            walk.wrong.append(Positioned(named.by, 0, 0, f"{named.by}: {reason}", hint))
+            walk.wrong.append(_whole(named.by, f"{named.by}: {reason}", hint))
     return walk
 
 
@@ -168,6 +188,8 @@ def _exists(path: str) -> bool:
 def unknown(name: str, places: Places) -> tuple[str, str]:
     """What to say of a name that no profile has: a sentence and a hint."""
     known = names(places.directory, BUILTIN)
+    from claudebox.nearest import nearest
+
     near = nearest(name, known)
     return (
         f'there is no profile "{name}"' + (f', nearest is "{near}"' if near else ""),
@@ -187,6 +209,13 @@ def names(*directories: str) -> tuple[str, ...]:
             hint = "make it readable, or remove it"
             raise ClaudeboxError(f"cannot list {directory}: {error.strerror}", hint) from None
     return tuple(sorted(name for name in found if typed.is_profile(name)))
+
+
+def _whole(shown: str, text: str, hint: str) -> Positioned:
+    """What is wrong with a file as a whole, or with what was typed."""
+    from claudebox.document import Positioned
+
+    return Positioned(shown, 0, 0, text, hint)
 
 
 def name_of(path: str) -> str:

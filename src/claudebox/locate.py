@@ -152,6 +152,15 @@ def line_column(text: str, offset: int) -> tuple[int, int]:
     return text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset)
 
 
+def lines(text: str, known: dict[Path, Place]) -> dict[Path, int]:
+    """The line of each path's key."""
+    found, line, at = {}, 1, 0
+    for path, place in sorted(known.items(), key=lambda one: one[1].key):
+        line, at = line + text.count("\n", at, place.key), place.key
+        found[path] = line
+    return found
+
+
 def found(known: dict[Path, Place], path: Path) -> Place | None:
     """The place of a path, or of the nearest thing around it that has one."""
     while path and path not in known:

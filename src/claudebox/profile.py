@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from claudebox.document import Loaded
     from claudebox.model import Allowance
+    from claudebox.parsed import Loaded
 
 
 class Remembered(NamedTuple):
@@ -32,11 +32,18 @@ class Remembered(NamedTuple):
 
 
 def load_files(
-    profiles: tuple[str, ...], environment: Mapping[str, str], remembered: Remembered, *, ours: str, home: str
+    profiles: tuple[str, ...],
+    environment: Mapping[str, str],
+    remembered: Remembered,
+    *,
+    ours: str,
+    home: str,
+    keep: bool = False,
 ) -> tuple[Loaded, ...]:
     """config.toml and the named profiles with what they extend, lowest first; all checked and found right.
 
-    profiles: as typed; ours: claudebox's directory; home: the user's. Raises ClaudeboxError about all that is wrong.
+    profiles: as typed; ours: claudebox's directory; home: the user's; keep: whether what was found right may be
+    written down (a dry run writes nothing). Raises ClaudeboxError about all that is wrong.
     """
     names, layer, by = named(profiles, environment, remembered)
     config = f"{ours}/config.toml"
@@ -49,7 +56,7 @@ def load_files(
             pass
     from claudebox import lineage
 
-    return lineage.load(config, lineage.Named(names, layer, by), lineage.Places(ours, home))
+    return lineage.load(config, lineage.Named(names, layer, by), lineage.Places(ours, home), keep=keep)
 
 
 def named(

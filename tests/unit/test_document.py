@@ -11,9 +11,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from claudebox import schema
-from claudebox.document import Loaded, load
+from claudebox.document import load
 from claudebox.errors import ClaudeboxError
 from claudebox.model import Layer, Request
+from claudebox.parsed import Loaded
 from claudebox.profile import effective_profile
 
 FILE = "~/.claudebox/config.toml"

@@ -66,10 +66,9 @@ def decide(request: Request, environment: dict[str, str], start: Start) -> tuple
     """Files, survey, plan; the plan with its sources. Raises ClaudeboxError."""
     own = start.identity.directory
     remembered = kept.remembered(own)
-    files = load_files(request.profiles, environment, remembered, ours=start.ours, home=start.user.home)
-    profile = effective_profile(
-        request, files, environment, home=start.user.home, cwd=start.directory, remembered=remembered
-    )
+    keep, home = not request.dry_run, start.user.home
+    files = load_files(request.profiles, environment, remembered, ours=start.ours, home=home, keep=keep)
+    profile = effective_profile(request, files, environment, home=home, cwd=start.directory, remembered=remembered)
     spec = load_agent(profile.agent.value, f"{start.ours}/agents")
     host = survey(
         profile,
@@ -80,7 +79,7 @@ def decide(request: Request, environment: dict[str, str], start: Start) -> tuple
         ours=start.ours,
         code=start.code,
         instance=own,
-        keep=not request.dry_run,
+        keep=keep,
     )
     return build_plan(request, profile, host, spec, start.identity), host.pins
 

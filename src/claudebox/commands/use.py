@@ -9,9 +9,9 @@ from typing import Any
 from claudebox import arguments, console
 from claudebox.agents import load_agent
 from claudebox.commands.launch import start_directory
-from claudebox.document import Loaded
 from claudebox.host import survey_user
 from claudebox.model import Instance, Limits, Request, Setting
+from claudebox.parsed import Loaded
 from claudebox.profile import Remembered, effective_profile, load_files, single
 from claudebox.render.effective import Row, rows
 from claudebox.repository import find_project

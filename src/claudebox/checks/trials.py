@@ -25,7 +25,7 @@ from claudebox.model import (
     Why,
 )
 from claudebox.plan import filesystem, isolation, seccomp
-from claudebox.run import guard, launch, mounts
+from claudebox.run import guard, mounts
 from claudebox.run.landlock import restrict_scopes
 from claudebox.run.namespaces import (
     CLONE_NEWNET,
@@ -36,7 +36,7 @@ from claudebox.run.namespaces import (
     in_fork,
     in_network_namespace,
 )
-from claudebox.run.processes import Started, wait_ready
+from claudebox.run.processes import Started, start_bwrap, wait_ready
 
 MS_PRIVATE_ALL = 0x44000  # MS_REC | MS_PRIVATE, mount(2)
 PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, MODE_FILTER = 38, 22, 2
@@ -166,7 +166,7 @@ def sandbox(tools: Tools, machine: str, nft: str, deadline: float) -> Sandbox:
     watch = guard.start_guard(tools.sh)
     outer = 0
     try:
-        started = launch.start_bwrap(plan, {}, watch, errors=words)
+        started = start_bwrap(plan, {}, watch, errors=words)
         outer = started.outer
         return _in_sandbox(plan, watch, started, nft, deadline)
     except ClaudeboxError as error:

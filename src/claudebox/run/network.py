@@ -58,7 +58,7 @@ class Network:
     # --- the start -------------------------------------------------------------------------------
 
     def load(self, init: int) -> None:
-        """9: have address detection turned off and the rules loaded in the sandbox of init; `lead_out` waits for it."""
+        """11: have address detection off and the rules loaded in the sandbox of init; `lead_out` waits for it."""
         assert self.holder is not None
         self.init = init
         namespaces.tell(self.holder, f"/proc/{init}/ns/net")
@@ -67,7 +67,7 @@ class Network:
         self.owner = descriptors.high(owner)
 
     def lead_out(self, arrivals: signals.Arrivals) -> None:
-        """10: once the rules stand, start what leads out, have addresses and routes set and verified; then nobody
+        """12: once the rules stand, start what leads out, have addresses and routes set and verified; then nobody
         holds a capability over the netns. Raises ClaudeboxError, or Arrived on a signal."""
         assert self.holder is not None
         answer(self.holder, "the rules of the network could not be loaded", arrivals)
@@ -132,7 +132,7 @@ class Network:
     # --- while it runs ---------------------------------------------------------------------------
 
     def follow(self, supervision: Supervision) -> None:
-        """12: watch the host's networks and the backend."""
+        """14: watch the host's networks and the backend."""
         supervision.watch(self.listener, select.POLLIN, lambda: self.changed(supervision))
         if self.pid:
             supervision.watch(self.pidfd, select.POLLIN, lambda: self.died(supervision))

@@ -1,6 +1,7 @@
 """The name server of the test internet: one zone, answers made by hand (RFC 1035).
 
 Names ending in `.test` resolve to public, private, metadata and embedded addresses; `rebind.test` changes its answer.
+The two names of the real internet are what `doctor --sandbox --online` tries.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ ZONE: dict[str, tuple[str, ...]] = {
     "nat64.test": ("64:ff9b::c0a8:4d0a",),
     "sixtofour.test": ("2002:c0a8:4d0a::1",),
     "zero.test": ("0.0.0.0", "::"),
+    "github.com": (PUBLIC4, PUBLIC6),
+    "api.anthropic.com": (PUBLIC4, PUBLIC6),
     "many.test": tuple(f"203.0.113.{n}" for n in range(1, 121)),  # does not fit in a datagram
 }
 # One after the other: each question of this name gets the next answer.

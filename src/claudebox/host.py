@@ -10,7 +10,7 @@ from claudebox.agents import AgentSpec
 from claudebox.errors import ClaudeboxError
 from claudebox.layout import find_repository, read_tree
 from claudebox.locating import find_agent, find_program, login_store, sibling
-from claudebox.model import Host, Kernel, Note, Profile, Project, System, Tools, Uplink, User
+from claudebox.model import Host, Kernel, Note, Profile, Project, Setting, System, Tools, Uplink, User
 from claudebox.pinning import check_links, pin
 from claudebox.places import PLACES
 from claudebox.probes import remembered
@@ -133,7 +133,7 @@ def survey(
         pins=tuple(pins),
         sources=tuple(sources),
         submounts=submounts([p.path for p in pins], system),
-        sensitive=tuple(secret_places(user, environment, profile)),
+        sensitive=tuple(secret_places(user, environment, profile.secrets)),
         hostname=os.uname().nodename,
         notes=(*shadowed, *skipped, *dict.fromkeys(missed)),
         uplink=uplink,
@@ -145,9 +145,13 @@ def survey(
     )
 
 
-def secret_places(user: User, environment: Mapping[str, str], profile: Profile) -> Iterator[tuple[str, str]]:
-    """(path, what secret it is) of every known place, links followed where it is there; it may be tomorrow."""
-    yield from ((os.path.realpath(one.value), f"what {one.origin} calls a secret") for one in profile.secrets)
+def secret_places(
+    user: User, environment: Mapping[str, str], more: tuple[Setting[str], ...]
+) -> Iterator[tuple[str, str]]:
+    """(path, what secret it is) of every known place, links followed where it is there; it may be tomorrow.
+
+    more: places that a profile names."""
+    yield from ((os.path.realpath(one.value), f"what {one.origin} calls a secret") for one in more)
     for written, what, _ in PLACES:
         path = user.home + written[1:] if written[0] == "~" else written.replace("%U", str(user.uid))
         if path[0] == "$":

@@ -6,15 +6,18 @@ import os
 
 from claudebox import arguments, console
 from claudebox.checks import Facts, Row, tiers
+from claudebox.errors import ClaudeboxError
 from claudebox.text import printable
 
-USAGE = "claudebox doctor [--json]"
+USAGE = "claudebox doctor [--sandbox [--online]] [--json]"
 EXAMPLES = """examples:
   claudebox doctor                 can this machine do it? each check, its result, the fix
   claudebox doctor --json          the same for programs: schema_version, tier, ready, checks
+  claudebox doctor --sandbox       does it hold? harmless attacks in a sandbox of this project, with its profile
+  claudebox doctor --sandbox --online   also github.com, api.anthropic.com, and what of your network it must not reach
 
 It tries what a launch needs (a user namespace, a sandbox, mounts in it, the filter, rules) and leaves nothing.
-Exit status: 0 when the default launch can start here, 1 when it cannot."""
+Exit status: 0 when the default launch can start here, 1 when it cannot; with --sandbox 0 when all holds."""
 STATUS_WIDTH = len("warning")
 
 
@@ -25,7 +28,15 @@ def doctor(argv: list[str], environment: dict[str, str]) -> int:
 
     made = arguments.make("claudebox doctor", USAGE, EXAMPLES)
     made.add_argument("--json", action="store_true", help="print the checks as JSON")
+    made.add_argument("--sandbox", action="store_true", help="try to get out of a sandbox of this project")
+    made.add_argument("--online", action="store_true", help="with --sandbox: try the network too")
     typed = arguments.parse(made, argv)
+    if typed.sandbox:
+        from claudebox.commands.inspection import inspect
+
+        return inspect(environment, online=typed.online, as_json=typed.json)
+    if typed.online:
+        raise ClaudeboxError("--online goes with --sandbox", "claudebox doctor --sandbox --online")
     facts = survey(environment)
     found = rows(facts)
     ready = tiers.ready(found)

@@ -34,23 +34,11 @@ class Start(NamedTuple):
 
 def perform(request: Request, environment: dict[str, str]) -> int:
     """Launch what was asked for, or with --dry-run print it; the exit status."""
-    user = survey_user(environment)
-    ours = instance.find_home(environment, user.home)
-    directory = start_directory(request.project)
-    project = find_project(directory, user, ours)
-    code = check_code(project.root)
-    identity = instance.identify(ours, user.uid, project.main)
-    here, held = -1, None
-    if not request.dry_run:
-        here = instance.open_directory(identity, ours)
-        held = locks.join(
-            here, identity.directory, project.root, force=request.force, no_auth=request.no_auth, sweep=stubs.sweep
-        )
-        session.sweep(here)
-    start = Start(user=user, ours=ours, directory=directory, project=project, code=code, identity=identity)
+    start = begin(request, environment)
+    if request.dry_run:  # writes nothing, and takes part in nothing
+        return show(decide(request, environment, start)[0], as_json=request.json)
+    here, held = join(request, start)
     plan, pins = decide(request, environment, start)
-    if held is None:
-        return show(plan, as_json=request.json)
     while edited := reviewed(plan, request, here, environment):
         for pin in pins:
             os.close(pin.fd)
@@ -58,8 +46,35 @@ def perform(request: Request, environment: dict[str, str]) -> int:
 
         # nothing of what was shown counts
         plan, pins = until_right(lambda: decide(request, environment, start), edited)
-    kept.note_written(here, written(plan), project.main)
+    kept.note_written(here, written(plan), start.project.main)
     return run(plan, {pin.path: pin.fd for pin in pins}, here, held)
+
+
+def begin(request: Request, environment: dict[str, str]) -> Start:
+    """The user, the project and its instance. Raises ClaudeboxError."""
+    user = survey_user(environment)
+    ours = instance.find_home(environment, user.home)
+    directory = start_directory(request.project)
+    project = find_project(directory, user, ours)
+    code = check_code(project.root)
+    identity = instance.identify(ours, user.uid, project.main)
+    return Start(user=user, ours=ours, directory=directory, project=project, code=code, identity=identity)
+
+
+def join(request: Request, start: Start) -> tuple[int, locks.Held]:
+    """Take part in the project: the instance's directory and the locks. Raises ClaudeboxError."""
+    where = start.identity
+    here = instance.open_directory(where, start.ours)
+    held = locks.join(
+        here,
+        where.directory,
+        start.project.root,
+        force=request.force,
+        no_auth=request.no_auth,
+        sweep=stubs.sweep,
+    )
+    session.sweep(here)
+    return here, held
 
 
 def decide(request: Request, environment: dict[str, str], start: Start) -> tuple[SandboxPlan, tuple[Pin, ...]]:

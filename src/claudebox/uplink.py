@@ -18,7 +18,7 @@ TUN = "/dev/net/tun"
 RESOLVERS = "/etc/resolv.conf"
 MOST = 8  # nameservers that are read; glibc takes three
 # name → the options of its --help that decide something
-CARRIERS = {"slirp4netns": ("--enable-sandbox", "--enable-seccomp"), "pasta": ("--dns-host",)}
+CARRIERS = {"slirp4netns": ("--enable-sandbox", "--enable-seccomp"), "pasta": ("--dns-host", "--no-netns-quit")}
 
 
 def survey(profile: Profile, find: Callable[[str], str], ours: str, *, keep: bool) -> Uplink:

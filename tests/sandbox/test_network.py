@@ -148,10 +148,17 @@ def test_a_backend_that_dies_is_started_once_more(networks: Networks, one: Sandb
         assert ask("dial", "192.168.77.10") == "Connection refused", "the rules stand"
         os.kill(backend_of(one.backend), signal.SIGKILL)
         ask.until(PUBLIC, "Network is unreachable")
-        recorded(networks, one, "has no network from now on")  # the device is gone before the launcher hears of it
+        recorded(networks, one, "has no network from now on")
         said = ask.end()
     assert said.count(one.backend) == 2
     assert "started again, under the same rules" in said and "has no network from now on" in said
+
+
+@EACH
+def test_nobody_waits_for_the_end_of_the_interface(networks: Networks, one: Sandbox) -> None:
+    """It is persistent: otherwise the backend's end takes the kernel 15 ms, and so does the launcher's."""
+    done = networks.launch(one, "sh", "-c", "PATH=/usr/sbin:/sbin:$PATH ip -d link show tap0")
+    assert done.status == 0 and "persist on" in done.stdout, done.stdout + done.stderr
 
 
 @EACH

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import struct
 
 from claudebox import address, descriptors, netlink, process
 from claudebox.errors import ClaudeboxError
@@ -17,10 +19,14 @@ FAILURES = (
     ("Operation not permitted", "the rules may not be loaded here", "in a container: run it with NET_ADMIN allowed"),
 )  # fmt: skip
 INET = {4: socket.AF_INET, 6: socket.AF_INET6}
+TUN = "/dev/net/tun"
+TUNSETIFF, TUNSETPERSIST = 0x400454CA, 0x400454CB  # ioctls of linux/if_tun.h
+TAP, NO_PI = 0x0002, 0x1000
 
 
-def prepare(interface: Interface, nft: str, rules: str) -> None:
-    """Addresses are valid at once, no router is believed, ping is allowed; then the rules. Raises ClaudeboxError."""
+def prepare(interface: Interface, nft: str, rules: str, *, device: bool) -> None:
+    """Addresses are valid at once, no router is believed, ping is allowed; then the rules, and only behind them the
+    interface, where a backend follows at once. Raises ClaudeboxError."""
     settings = [("all/accept_ra", 0), ("default/accept_ra", 0), ("all/accept_dad", 0), ("default/accept_dad", 0)]
     settings += [("default/dad_transmits", 0)] + ([] if interface.ipv6 else [("default/disable_ipv6", 1)])
     if os.path.isdir("/proc/sys/net/ipv6"):
@@ -33,6 +39,42 @@ def prepare(interface: Interface, nft: str, rules: str) -> None:
     except OSError:
         pass  # then ping needs a capability inside, as on many hosts
     load(nft, rules)
+    if device:
+        make_device(interface.device)
+
+
+def make_device(name: str) -> None:
+    """Make the interface that the backend attaches to; it leads nowhere until then. Raises ClaudeboxError.
+
+    It is persistent: the kernel takes 15 ms to end an interface, and a backend's last close would wait for that, and
+    we for the backend. So it stays when the backend ends, and goes with the netns, for which nobody waits.
+    """
+    device = _device(name)
+    fcntl.ioctl(device, TUNSETPERSIST, 1)
+    os.close(device)
+
+
+def end_device(name: str) -> None:
+    """Take the interface away: what is dialled is unreachable at once then, and not lost in silence. Raises
+    ClaudeboxError."""
+    device = _device(name)
+    fcntl.ioctl(device, TUNSETPERSIST, 0)
+    os.close(device)
+
+
+def make_device_anew(name: str) -> None:
+    """The interface for a backend that is started in mid-session: without what the last one left on it."""
+    end_device(name)
+    make_device(name)
+
+
+def _device(name: str) -> int:
+    try:
+        device = os.open(TUN, os.O_RDWR | os.O_CLOEXEC)
+        fcntl.ioctl(device, TUNSETIFF, struct.pack("=16sH22x", name.encode(), TAP | NO_PI))
+    except OSError as error:
+        raise ClaudeboxError(f"{TUN}: {error.strerror}", "claudebox doctor") from None
+    return device
 
 
 def _setting(name: str, value: str) -> None:

@@ -45,7 +45,10 @@ class Network:
         self.noise = -1
         self.guard = guard.start_guard(plan.tools.sh, hangup=False)
         rules = self.plan.ruleset + (update(self.own) if self.own != self.plan.own else "")
-        works = (lambda: inside.prepare(interface, self.nft, rules), lambda: inside.configure(interface))
+        works = (
+            lambda: inside.prepare(interface, self.nft, rules, device=self.leads),
+            lambda: inside.configure(interface),
+        )
         # Of all processes this one alone has capabilities over the netns, and it is gone before the token.
         self.holder: namespaces.Waiting | None = namespaces.fork_waiting(self.guard.pid, namespaces.CLONE_NEWNET, works)
 
@@ -54,6 +57,11 @@ class Network:
         routes = netlink.routes()
         versions = {6 if ":" in gateway else 4 for gateway in self.interface.gateways}
         return own_networks(netlink.addresses(), routes), any(has_way(version, routes) for version in versions)
+
+    @property
+    def leads(self) -> bool:
+        """Whether the backend is to run now: some start only where the host has a way out."""
+        return self.way or not self.interface.wants_way
 
     # --- the start -------------------------------------------------------------------------------
 
@@ -71,7 +79,7 @@ class Network:
         holds a capability over the netns. Raises ClaudeboxError, or Arrived on a signal."""
         assert self.holder is not None
         answer(self.holder, "the rules of the network could not be loaded", arrivals)
-        if self.way or not self.interface.wants_way:
+        if self.leads:
             self.attach(self.holder, arrivals)
         holder, self.holder = self.holder, None
         namespaces.kill(holder)
@@ -144,7 +152,7 @@ class Network:
     def changed(self, supervision: Supervision) -> None:
         """The host's networks may have changed: refuse what it has now. If that fails, nothing leads out any longer."""
         netlink.drain(self.listener)
-        waited = not self.pid and not self.way and self.interface.wants_way
+        waited = not self.pid and not self.leads
         try:
             own, self.way = self.look()
             if own != self.own:
@@ -158,7 +166,7 @@ class Network:
             self.bring_up(supervision, "this machine has a way to the internet", "the sandbox has it too")
 
     def died(self, supervision: Supervision) -> None:
-        """The backend ended, and the interface with it. It is started once more, under the rules that stand."""
+        """The backend ended: nothing leads out. It is started once more, under the rules that stand."""
         said = self.words()
         how = f"{self.helper.name} ended" + (f" ({said})" if said else "")
         supervision.unwatch(self.pidfd)
@@ -171,7 +179,11 @@ class Network:
     def bring_up(self, supervision: Supervision, why: str, then: str) -> None:
         """Start the backend in mid-session, and say so."""
         try:
-            self.enter([lambda: None, lambda: inside.configure(self.interface)], lambda fork: self.attach(fork, None))
+            works = (
+                lambda: inside.make_device_anew(self.interface.device),
+                lambda: inside.configure(self.interface),
+            )
+            self.enter(works, lambda fork: self.attach(fork, None))
         except (ClaudeboxError, OSError) as error:
             self.lost(supervision, f"{why}; {self.helper.name} could not be started ({reason(error)})")
             return
@@ -183,6 +195,10 @@ class Network:
         if self.pid:
             supervision.unwatch(self.pidfd)
         self.drop()
+        try:
+            self.enter([lambda: inside.end_device(self.interface.device)])
+        except (ClaudeboxError, OSError):
+            pass  # nothing leads out of it either way: then a connection is not refused, it hangs
         supervision.say(f"{why}: the sandbox has no network from now on")
 
     def enter(

@@ -83,6 +83,8 @@ def starts(program: str, home: Path) -> None:
     environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(home), "LANG": "C.UTF-8"}
     python = Path(program).read_text().split("\n")[0][2:]
     commands: dict[str, list[str]] = {"python3 -c pass": [python, "-c", "pass"]}
+    commands["true"] = [tool("true")]
+    commands["firejail --noprofile --net=none true"] = [tool("firejail"), "--quiet", "--noprofile", "--net=none", "true"]
     commands[OFFLINE] = [program, "run", "-n", "offline", "--", "true"]
     for backend in BACKENDS:
         commands[f"the same, internet-only by {backend}"] = [
@@ -101,6 +103,11 @@ def starts(program: str, home: Path) -> None:
     print("|---|---|---|---|---|")
     for backend in BACKENDS:
         print(many(program, backend, home, environment))
+
+
+def tool(name: str) -> str:
+    """A program of the system by its path."""
+    return shutil.which(name) or sys.exit(f"{name} is missing")
 
 
 def state(home: Path, backend: str) -> Path:
@@ -178,12 +185,12 @@ def main() -> None:
         assert server.stdout is not None and server.stdout.readline() == b"up\n"
         client = [python, "-I", "flow.py", "flow"]
         ways: dict[str, list[str]] = {"direct": [*user, *client]}
-        ways["full"] = [*user, program, "run", "-n", "full", "--", *client]
+        ways["full"] = [*user, program, "run", "-n", "full", "-y", "--", *client]
         for backend in BACKENDS:
             bare: Unfiltered = stack.enter_context(unfiltered(world, backend))
             ways[f"{backend}, without rules"] = [*bare.enter, "env", "-C", str(app), *client]
             chosen = ["env", f"CLAUDEBOX_HOME={state(home, backend)}"]
-            ways[f"internet-only by {backend}"] = [*user, *chosen, program, "run", "-n", "internet-only", "--", *client]
+            ways[f"internet-only by {backend}"] = [*user, *chosen, program, "run", "-n", "internet-only", "-y", "--", *client]
         throughput(ways, environment)
         server.communicate(b"")
 

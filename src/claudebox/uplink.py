@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 TUN = "/dev/net/tun"
 RESOLVERS = "/etc/resolv.conf"
+SYS_ADMIN = 21  # capability(7)
 MOST = 8  # nameservers that are read; glibc takes three
 # name → the options of its --help that decide something
 CARRIERS = {"slirp4netns": ("--enable-sandbox", "--enable-seccomp"), "pasta": ("--dns-host", "--no-netns-quit")}
@@ -40,7 +41,7 @@ def survey(profile: Profile, find: Callable[[str], str], ours: str, *, keep: boo
             nameservers=nameservers(),
             carriers=tuple(carriers),
             tun=_tun(),
-            names=tuple((name, _resolved(name)) for name in sorted(names)),
+            names=_resolved(sorted(names)),
             root=os.geteuid() == 0 and _initial(),
         )
     except OSError as error:
@@ -68,7 +69,18 @@ def _carrier(name: str, program: str, ours: str, *, keep: bool) -> Carrier:
         program = named
     answer = remembered(ours, program, lambda: _ask(name, program), keep=keep).split()
     version = tuple(int(number) for number in (answer[0] if answer else "").split(".") if number.isdigit())
-    return Carrier(name=name, program=program, version=version, options=tuple(answer[1:]))
+    options = tuple(option for option in answer[1:] if option != "--enable-sandbox" or _may_mount())
+    return Carrier(name=name, program=program, version=version, options=options)
+
+
+def _may_mount() -> bool:
+    """Whether slirp4netns can shut itself in. As uid 0 it takes no user namespace for that: in a container it may
+    lack CAP_SYS_ADMIN."""
+    if os.geteuid():
+        return True
+    with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+        held = next((line.split()[1] for line in file if line.startswith("CapEff:")), "0")
+    return bool(int(held, 16) >> SYS_ADMIN & 1)
 
 
 def _ask(name: str, program: str) -> str:
@@ -79,6 +91,15 @@ def _ask(name: str, program: str) -> str:
     helped = process.capture([program, "--help"], environment={})
     known = (helped.output + helped.errors).decode(errors="replace").replace("=", " ").split()
     return " ".join([version, *(option for option in CARRIERS[name] if option in known)])
+
+
+def _resolved(names: list[str]) -> tuple[tuple[str, tuple[Prefix, ...]], ...]:
+    """The names of allow_lan with their addresses. Raises ClaudeboxError where nobody answers in time."""
+    if not names:
+        return ()
+    from claudebox import lookup
+
+    return lookup.addresses(names)
 
 
 def _tun() -> str:
@@ -92,15 +113,3 @@ def _initial() -> bool:
     """Whether our user namespace is the machine's first."""
     with open("/proc/self/uid_map", encoding="ascii") as file:
         return file.read().split() == ["0", "0", "4294967295"]
-
-
-def _resolved(name: str) -> tuple[Prefix, ...]:
-    """The addresses that a name has now; none where it cannot be resolved."""
-    import socket
-
-    try:
-        found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        return ()
-    prefixes = [address.parse(str(at[0]).partition("%")[0]) for _, _, _, _, at in found]
-    return tuple(dict.fromkeys(one for one in prefixes if one))

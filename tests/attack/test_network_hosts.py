@@ -17,7 +17,7 @@ from box import made_box
 from capability import needs, repeat
 from networks import BACKENDS, PROBE, PYTHON, Networks, Sandbox, sandboxes, users
 from unfiltered import unfiltered
-from world import World
+from world import World, tool
 
 pytestmark = [needs("userns", "netns", "bwrap", "git"), pytest.mark.uid0]
 every_backend = pytest.mark.parametrize("one", sandboxes("internet-only"))
@@ -76,6 +76,23 @@ def test_a_device_that_may_not_be_opened(networks: Networks, one: Sandbox) -> No
     assert (done.status, done.stdout) == (125, "")
     assert "/dev/net/tun, which cannot be opened" in done.stderr and "chmod 0666 /dev/net/tun" in done.stderr
     assert networks.launch(one, "true").status == 0, "the control"
+
+
+# What a container's uid 0 has not, of docker's and podman's defaults; a user namespace it may make, or nothing works.
+CONTAINED = "-net_admin,-sys_admin,-sys_module,-sys_ptrace,-sys_resource,-dac_read_search,-net_broadcast"
+
+
+@pytest.mark.parametrize("one", sandboxes("internet-only", who=("root",)))
+def test_uid_0_of_a_container_without_net_admin(networks: Networks, one: Sandbox) -> None:
+    """The netns is owned by a user namespace of ours, where everything is allowed whatever the container lacks."""
+    box = networks.box(one)
+    cases = json.dumps([{"id": "p", "how": "tcp", "to": names.PUBLIC4}, {"id": "l", "how": "tcp", "to": names.LAN4}])
+    fewer = [tool("setpriv"), f"--bounding-set={CONTAINED}", "--inh-caps=-all"]
+    lacking = box.run([*fewer, tool("ip"), "link", "add", "new1", "type", "bridge"])
+    assert lacking.status != 0 and "not permitted" in lacking.stderr, "the control: it may not"
+    done = box.run([*fewer, box.program, "run", "-n", one.tier, "-y", "--", PYTHON, "-I", PROBE.name, cases])
+    assert done.status == 0, done.stderr
+    assert [json.loads(line)["error"] for line in done.stdout.splitlines()] == ["", "ECONNREFUSED"]
 
 
 @needs("user")  # the real root's limit is the machine's

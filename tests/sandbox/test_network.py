@@ -215,6 +215,27 @@ def test_an_exception_and_nothing_beside_it(networks: Networks, one: Sandbox) ->
     assert "192.168.77.10 can be reached" in done.stderr and "pinned for this session" in done.stderr
 
 
+# as root of the world alone, whose file the resolver is
+@pytest.mark.parametrize("one", sandboxes("internet-only", backends=("slirp4netns",), who=("root",)))
+def test_a_resolver_that_does_not_answer_holds_no_launch(networks: Networks, one: Sandbox) -> None:
+    box = networks.box(one)
+    with (box.state / "config.toml").open("a") as config:
+        config.write('allow_lan = ["lan.test:7", "public4.test"]\n')
+    argv = [box.program, "run", "-n", "internet-only", "-y", "--", "echo", "ran"]
+    assert box.run(argv).stdout == "ran\n", "the control"
+    try:
+        networks.world.resolver("nameserver 198.51.100.77\n")  # nobody is there
+        began = time.monotonic()
+        done = box.run(argv)
+        took = time.monotonic() - began
+    finally:
+        networks.world.resolver(f"nameserver {RESOLVERS[4]}\n")
+    assert (done.status, done.stdout) == (125, "")
+    assert "looking up lan.test, public4.test for allow_lan" in done.stderr
+    assert "lan.test was not resolved within 5 s" in done.stderr and "getent hosts lan.test" in done.stderr
+    assert 4 < took < 10, "not the 10 s and more of the C library, for each name"
+
+
 @EACH
 def test_nobody_in_the_netns_but_the_agent(networks: Networks, one: Sandbox) -> None:
     """Who set it up is gone before the agent runs: nobody of ours holds a capability over it."""

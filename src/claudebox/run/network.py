@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 LIMIT = 10.0  # seconds for each step; a healthy one takes 20 ms
 NOISE = 1 << 16  # bytes of a backend's own words that are kept
+# What backends say though nothing is the matter: slirp4netns of its options, a pasta of 2023 of a missing syslog.
+CHATTER = ("syslog", "WARNING: Support for", "sent tapfd=", "received tapfd=")
 F_ADD_SEALS, F_SEAL_SHRINK, F_SEAL_GROW = 1033, 2, 4
 
 
@@ -133,9 +135,10 @@ class Network:
         return ClaudeboxError(f"{self.helper.name} {what}" + (f": {said}" if said else ""), self.helper.hint)
 
     def words(self) -> str:
-        """The first lines that the backend said; pasta's complaints about a missing syslog are none."""
+        """The first lines that the backend said of what is the matter."""
         lines = os.pread(self.noise, NOISE, 0).rstrip(b"\0").decode(errors="replace").splitlines()
-        return "; ".join([line.strip() for line in lines if line.strip() and "syslog" not in line][:3])[:400]
+        said = [line.strip() for line in lines if line.strip() and not any(sign in line for sign in CHATTER)]
+        return "; ".join(said[:3])[:400]
 
     # --- while it runs ---------------------------------------------------------------------------
 

@@ -58,8 +58,9 @@ class Unfiltered:
 
 
 @contextmanager
-def unfiltered(world: World, backend: str) -> Iterator[Unfiltered]:
-    """Attach a backend, as the product does it but without rules; gone afterwards."""
+def unfiltered(world: World, backend: str, *, host_loopback: bool = False) -> Iterator[Unfiltered]:
+    """Attach a backend, as the product does it but without rules; gone afterwards. host_loopback: slirp4netns is not
+    told to keep out of it; pasta has to be told and does not."""
     words = [*world.enter("root"), "unshare", "--user", "--map-root-user", "--net", "--", "sh", "-c"]
     hold = subprocess.Popen(
         [*words, f"{QUIET}; echo up; read x"],
@@ -73,7 +74,7 @@ def unfiltered(world: World, backend: str) -> Iterator[Unfiltered]:
         ready_r, ready_w = os.pipe()
         try:
             helper = subprocess.Popen(
-                [*world.enter("root"), *_argv(backend, pid, ready_w)],
+                [*world.enter("root"), *_argv(backend, pid, ready_w, host_loopback)],
                 env=ENVIRONMENT, stdin=subprocess.DEVNULL, pass_fds=(ready_w,),
             )  # fmt: skip
             os.close(ready_w)
@@ -94,11 +95,11 @@ def unfiltered(world: World, backend: str) -> Iterator[Unfiltered]:
                 hold.stdin.close()
 
 
-def _argv(backend: str, pid: int, ready: int) -> list[str]:
+def _argv(backend: str, pid: int, ready: int, host_loopback: bool) -> list[str]:
     if backend == "slirp4netns":
         return [
-            "slirp4netns", "--configure", "--cidr=10.0.2.0/24", "--mtu=65520", "--disable-host-loopback",
-            "--enable-ipv6", f"--ready-fd={ready}", str(pid), "tap0",
+            "slirp4netns", "--configure", "--cidr=10.0.2.0/24", "--mtu=65520",
+            *(() if host_loopback else ("--disable-host-loopback",)), "--enable-ipv6", f"--ready-fd={ready}", str(pid), "tap0",
         ]  # fmt: skip
     forwarding = ["-t", "none", "-u", "none", "-T", "none", "-U", "none", "--no-map-gw"]
     addresses = [

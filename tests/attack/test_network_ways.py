@@ -13,6 +13,7 @@ import pytest
 
 import names
 from capability import needs
+from destinations import BROADCAST
 from networks import PROBE, PYTHON, Networks, Sandbox, sandboxes
 from unfiltered import unfiltered
 
@@ -162,7 +163,8 @@ def test_raw_sockets_cannot_be_had(networks: Networks, one: Sandbox) -> None:
 
 @every_backend
 def test_loopback_addresses_by_the_interface(networks: Networks, one: Sandbox) -> None:
-    """A socket bound to tap0 sends packets for 127.0.0.1 out, and pasta hands them to the host."""
+    """A socket bound to tap0 sends packets for 127.0.0.1 out, and a backend hands them to the host: pasta whatever
+    it is told, slirp4netns where it is not told to keep out."""
     addresses = ("127.0.0.1", "127.0.0.53", "127.8.8.8", "::1", "::ffff:127.0.0.1")
     cases = [
         {"id": f"{to} {how}", "how": how, "to": to, "device": "tap0"}
@@ -170,10 +172,10 @@ def test_loopback_addresses_by_the_interface(networks: Networks, one: Sandbox) -
         for how in ("tcp", "udp", "udp-connected", "dns", "icmp")
         if not (how == "icmp" and "ffff" in to)
     ]
-    if one.backend == "pasta":
-        with unfiltered(networks.world, one.backend) as control:
-            control.probed([{**case, "patience": 0.1} for case in cases if case["how"] == "udp"])
-        assert networks.world.seen("host", kind="udp"), "the control: without rules it reaches the host"
+    networks.world.clear()
+    with unfiltered(networks.world, one.backend, host_loopback=True) as control:
+        control.probed([{**case, "patience": 0.1} for case in cases if case["how"] == "udp"])
+    assert networks.world.seen("host", kind="udp"), "the control: without rules it reaches the host"
     networks.world.clear()
     answers = networks.probed(one, cases)
     refused(answers, "EINVAL")
@@ -182,6 +184,8 @@ def test_loopback_addresses_by_the_interface(networks: Networks, one: Sandbox) -
 
 # --- the backend's own -----------------------------------------------------------------------------
 
+# A DHCPDISCOVER that asks for a broadcast: fixed part, magic cookie, option 53, end, and room up to the old size.
+DHCP = struct.pack(">4BIHH16s6s202x4s4s308x", 1, 1, 6, 0, 7, 0, 0x8000, bytes(16), b"\2claud", b"c\x82Sc", b"5\1\1\xff")
 TFTP = (b"\0\1" + b"passwd\0octet\0").hex()
 OWN = ("10.0.2.2", "10.0.2.3", "10.0.2.1", "10.0.2.4", "10.0.2.255", "fd00::2", "fd00::3", "fd00::1", "fd00::99")
 
@@ -195,13 +199,20 @@ def test_the_backends_own_services(networks: Networks, one: Sandbox) -> None:
         for how, port in (("udp", 67), ("udp", 547), ("udp", 7), ("tcp", 7), ("tcp", 69), ("tcp", 443), ("tcp", 853))
     ]
     cases += [{"id": f"{to} dns", "how": "dns", "to": to} for to in OWN if not to.endswith(("2.3", "::3"))]
+    leases = [
+        {"id": f"{to} DHCP", "how": "udp", "to": to, "port": 67, "payload": DHCP.hex(), "options": [list(BROADCAST)]}
+        for to in ("10.0.2.2", "255.255.255.255")
+    ]
     networks.world.clear()
-    answers = networks.probed(one, [{**c, "options": [[1, 6, 1]]} for c in cases])
+    answers = networks.probed(one, [{**case, "options": [list(BROADCAST)]} for case in (*cases, *leases)])
     refused(answers)
     if one.backend == "slirp4netns":
+        tried = [case for case in cases if "TFTP" in case["id"]]
+        tried += [{**case, "source": ["0.0.0.0", 68]} for case in leases]  # where the answer goes
         with unfiltered(networks.world, one.backend) as control:
-            found = control.probed([{**case, "patience": 0.2} for case in cases if "TFTP" in case["id"]])
-        assert found["10.0.2.2 TFTP"]["error"] == "", "the control"
+            found = control.probed([{**case, "patience": 0.2} for case in tried])
+        wanted = ("10.0.2.2 TFTP", *(case["id"] for case in leases))
+        assert [found[key]["error"] for key in wanted] == [""] * 3, "the control"
 
 
 @every_backend

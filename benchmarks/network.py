@@ -85,7 +85,13 @@ def starts(program: str, home: Path) -> None:
     python = Path(program).read_text().split("\n")[0][2:]
     commands: dict[str, list[str]] = {"python3 -c pass": [python, "-c", "pass"]}
     commands["true"] = [tool("true")]
-    commands["firejail --noprofile --net=none true"] = [tool("firejail"), "--quiet", "--noprofile", "--net=none", "true"]
+    commands["firejail --noprofile --net=none true"] = [
+        tool("firejail"),
+        "--quiet",
+        "--noprofile",
+        "--net=none",
+        "true",
+    ]
     commands[OFFLINE] = [program, "run", "-n", "offline", "--", "true"]
     for backend in BACKENDS:
         commands[f"the same, internet-only by {backend}"] = [

@@ -99,7 +99,8 @@ def _argv(backend: str, pid: int, ready: int, host_loopback: bool) -> list[str]:
     if backend == "slirp4netns":
         return [
             "slirp4netns", "--configure", "--cidr=10.0.2.0/24", "--mtu=65520",
-            *(() if host_loopback else ("--disable-host-loopback",)), "--enable-ipv6", f"--ready-fd={ready}", str(pid), "tap0",
+            *(() if host_loopback else ("--disable-host-loopback",)), "--enable-ipv6",
+            f"--ready-fd={ready}", str(pid), "tap0",
         ]  # fmt: skip
     forwarding = ["-t", "none", "-u", "none", "-T", "none", "-U", "none", "--no-map-gw"]
     addresses = [

@@ -1,6 +1,6 @@
 """What names have for addresses: a program of its own, which lookup.py runs, because getaddrinfo(3) cannot be given up.
 
-usage: python3 -I -S addresses_of.py NAME...       a line for each, as soon as it is there: `nas.lan 192.168.1.9 fd12::9`
+usage: python3 -I -S addresses_of.py NAME...       a line for each, when it is there: `nas.lan 192.168.1.9 fd12::9`
 
 Imports nothing of ours. It ends with the last answer, and when nobody reads any more.
 """

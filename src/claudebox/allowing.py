@@ -33,8 +33,10 @@ def parse_entry(written: str | dict[str, Any], why: Why) -> AllowEntry:
     out = text != written
     if text.startswith("@"):
         group = text[1:]
-        if not group.isascii() or not group.replace("-", "a").isalnum():
-            raise Unusable('the name of a set, such as "@github"')
+        from claudebox.namesets import NAMES
+
+        if group not in NAMES:
+            raise Unusable(f"a set that there is: @{', @'.join(NAMES)}")
         return AllowEntry(written=written, group=group, rule=None, out=out)
     return AllowEntry(written=written, group="", rule=parse(written, why), out=out)
 

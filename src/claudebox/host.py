@@ -10,7 +10,7 @@ from claudebox.agents import AgentSpec
 from claudebox.errors import ClaudeboxError
 from claudebox.layout import find_repository, read_tree
 from claudebox.locating import find_agent, find_program, login_store, sibling
-from claudebox.model import Host, Kernel, Note, Profile, Project, Setting, System, Tools, Uplink, User
+from claudebox.model import Host, Kernel, NameSet, Note, Profile, Project, Setting, System, Tools, Uplink, User
 from claudebox.pinning import check_links, pin
 from claudebox.places import PLACES
 from claudebox.probes import remembered
@@ -142,7 +142,20 @@ def survey(
         memory=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
         cgroups=cgroups.survey(),
         listening=listening.survey([p.path for p in pins]),
+        sets=survey_sets(profile, user, environment, untrusted),
     )
+
+
+def survey_sets(
+    profile: Profile, user: User, environment: Mapping[str, str], untrusted: tuple[str, ...]
+) -> tuple[NameSet, ...]:
+    """The sets of names that the profile names. Raises ClaudeboxError."""
+    names = dict.fromkeys(one.value.group for one in profile.allow if one.value.group)
+    if not names or profile.tier.value != "allowlist":
+        return ()
+    from claudebox import toolsets
+
+    return toolsets.survey(tuple(names), user.home, environment, untrusted)
 
 
 def secret_places(

@@ -156,6 +156,16 @@ class AllowEntry(NamedTuple):
     out: bool
 
 
+class NameSet(NamedTuple):
+    """A set of names as this launch has it. rules: (as written in a file, what it is for, where it is from, "" where
+    it is built in); variables: (name, value, where it is from) of settings that pass inside."""
+
+    name: str
+    rules: tuple[tuple[str, str, str], ...]
+    variables: tuple[tuple[str, str, str], ...] = ()
+    notes: tuple[Note, ...] = ()
+
+
 class Publish(NamedTuple):
     """A port of the sandbox's 127.0.0.1 that the host's 127.0.0.1 has at host."""
 
@@ -191,6 +201,10 @@ class Profile(NamedTuple):
     limits: Limits
     profiles: tuple[Setting[str], ...] = ()
     secrets: tuple[Setting[str], ...] = ()  # more places that hold one, beside places.py
+    allow: tuple[Setting[AllowEntry], ...] = ()  # in the order in which they count
+    host_ports: tuple[Setting[int], ...] = ()
+    publish: tuple[Setting[Publish], ...] = ()
+    learn: Setting[bool] = Setting(False)
 
 
 # --- what the machine is -----------------------------------------------------------------------
@@ -408,6 +422,7 @@ class Host(NamedTuple):
     memory: int = 0  # of the machine, bytes
     cgroups: tuple[Cgroup, ...] = ()
     listening: tuple[str, ...] = ()  # sockets of the host below what is granted, canonical
+    sets: tuple[NameSet, ...] = ()  # those that the profile names
 
 
 # --- what was decided --------------------------------------------------------------------------
@@ -423,7 +438,7 @@ class Grant(NamedTuple):
     kind: str
     name: str
     origin: Origin
-    level: Literal["", "ro", "rw", "set", "pass"] = ""
+    level: Literal["", "ro", "rw", "set", "pass", "ech", "none"] = ""
     target: str = ""
     without: tuple[str, ...] = ()
     secret: str = ""

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from claudebox.model import Allowance
     from claudebox.parsed import Loaded
 
 
@@ -29,6 +28,9 @@ class Remembered(NamedTuple):
     network: str = ""
     agent: str = ""
     profiles: tuple[str, ...] = ()
+    allow: tuple[str, ...] = ()  # as `claudebox network allow --save` wrote them, and the two below
+    host_ports: tuple[str, ...] = ()
+    publish: tuple[str, ...] = ()
 
 
 def load_files(
@@ -103,9 +105,10 @@ def effective_profile(
             _tier(remembered.network, Origin(Layer.REMEMBERED, "claudebox use")),
             _tier(network, Origin(Layer.ENVIRONMENT, "CLAUDEBOX_NETWORK")),
             _tier(request.network, Origin(Layer.COMMAND_LINE, f"-n {request.network}")),
+            _learning(request),
         ),
         backend=single(files, "network.backend"),
-        allow_lan=_allow_lan(files),
+        **_reach(files, request, remembered),
         env_pass=passed,
         env_set=assigned,
         mounts=_mounts(files, request.mounts, environment, home, cwd),
@@ -120,13 +123,8 @@ def effective_profile(
 
 def _refuse_what_comes_later(request: Request) -> None:
     """By name, so that nothing that was asked for is silently left out."""
-    network = "network exceptions", "choose -n internet-only, -n offline or -n full"
     packages = "nix packages", "install the package on the host"
     asked = (
-        ("--allow", request.allow, network),
-        ("--learn", request.learn, network),
-        ("--host-port", request.host_ports, network),
-        ("--publish", request.publish, network),
         ("--package", request.packages, packages),
         ("--refresh-packages", request.refresh_packages, packages),
     )
@@ -179,6 +177,25 @@ def _tier(tier: str, origin: Origin) -> Setting[Any] | None:
             f"the tiers are {', '.join(schema.TIERS)}",
         )
     return Setting(tier, origin)
+
+
+def _learning(request: Request) -> Setting[Any] | None:
+    """The tier that `--learn` means. Raises ClaudeboxError where another one was typed."""
+    if not request.learn:
+        return None
+    if request.network not in ("", "allowlist"):
+        raise ClaudeboxError(f"--learn means tier allowlist, not -n {request.network}", "leave one of them out")
+    return Setting("allowlist", Origin(Layer.COMMAND_LINE, "--learn"))
+
+
+def _reach(files: tuple[Loaded, ...], request: Request, remembered: Remembered) -> dict[str, Any]:
+    """The lists of `[network]`; nothing is imported for them where none is said."""
+    typed = request.allow or request.host_ports or request.publish or request.learn
+    if not (files or typed or remembered.allow or remembered.host_ports or remembered.publish):
+        return {"allow_lan": ()}
+    from claudebox import reach
+
+    return reach.lists(files, request, remembered._asdict())
 
 
 def _limits(files: tuple[Loaded, ...]) -> Limits:
@@ -241,19 +258,6 @@ def _variables(
         else:
             assigned[name] = Setting((name, given), origin)
     return tuple(passed), tuple(assigned.values())
-
-
-def _allow_lan(files: tuple[Loaded, ...]) -> tuple[Setting[Allowance], ...]:
-    """Exceptions of all files, each once; `!` before one takes out what was said below it."""
-    found: dict[str, Setting[Allowance]] = {}
-    for file in files:
-        from claudebox.typed import allowance
-
-        for index, written in enumerate(file.document.get("network", {}).get("allow_lan", ())):
-            found.pop(written.removeprefix("!"), None)
-            if not written.startswith("!"):
-                found[written] = Setting(allowance(written), file.origin("network", "allow_lan", index))
-    return tuple(found.values())
 
 
 def _secrets(files: tuple[Loaded, ...], home: str) -> tuple[Setting[str], ...]:

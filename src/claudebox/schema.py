@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         "assignments",  # a table of variables
         "strings",
         "ports",
+        "publications",  # ports, or HOSTPORT:PORT
         "allowances",  # exceptions of internet-only: address, prefix or name, with a port
         "rules",  # names of hosts, or tables about them
     ]
@@ -76,9 +77,23 @@ KEYS: tuple[Key, ...] = (
         "hosts and prefixes in the LAN: HOST[:PORT][/tcp|/udp]; `!` takes one out",
         example='["192.168.1.20:5432", "10.20.0.0/16"]',
     ),
-    Key("network", "allow", "rules", (), "names for tier allowlist", later="network exceptions"),
-    Key("network", "host_ports", "ports", (), "ports of the host's 127.0.0.1", later="network exceptions"),
-    Key("network", "publish", "ports", (), "the agent's ports on the host's 127.0.0.1", later="network exceptions"),
+    Key(
+        "network",
+        "allow",
+        "rules",
+        (),
+        "what tier allowlist reaches: NAME[:PORT], @SET, tables; `!` takes one out",
+        example='["*.github.com:443", "@pip"]',
+    ),
+    Key("network", "host_ports", "ports", (), "ports of the host's 127.0.0.1 that the agent reaches", example="[5432]"),
+    Key(
+        "network",
+        "publish",
+        "publications",
+        (),
+        "the agent's ports on the host's 127.0.0.1: PORT, or HOSTPORT:PORT",
+        example='[3000, "8080:80"]',
+    ),
     Key(
         "env",
         "pass",

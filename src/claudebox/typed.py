@@ -9,7 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Literal
 
-    from claudebox.model import Allowance
+    from claudebox.model import Allowance, Publish
 
 DASHES = str.maketrans("-.", "__")
 UNITS = {"K": 10, "M": 20, "G": 30, "T": 40}
@@ -161,6 +161,23 @@ def allowance(text: str) -> Allowance:
             'an address, a prefix or a name, such as "192.168.1.20:5432", "10.20.0.0/16" or "db.lan:5432/tcp"'
         )
     return Allowance(written=text, name="" if prefix else host, prefix=prefix, port=port, protocol=protocol)
+
+
+def port(text: str) -> int:
+    """A port as it is typed."""
+    number = _number(text)
+    if not 1 <= number <= 65535:
+        raise Unusable("a port from 1 to 65535")
+    return number
+
+
+def publication(written: int | str) -> Publish:
+    """`[HOSTPORT:]PORT`: a port of the sandbox, and the one of the host's 127.0.0.1 where that is another."""
+    from claudebox.model import Publish
+
+    first, colon, second = str(written).partition(":")
+    host = port(first)
+    return Publish(host=host, inside=port(second) if colon else host)
 
 
 def _host_and_port(text: str) -> tuple[str, int | None]:

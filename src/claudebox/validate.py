@@ -166,6 +166,17 @@ def _port(number: int) -> None:
         raise typed.Unusable("ports from 1 to 65535")
 
 
+def _rule(written: str | dict[str, Any]) -> None:
+    from claudebox.allowing import parse_entry
+    from claudebox.model import Why
+
+    parse_entry(written, Why(""))
+
+
+def _publication(written: int | str) -> None:
+    typed.publication(written)
+
+
 def _any(value: Any) -> None:
     """Its type is enough."""
 
@@ -220,7 +231,8 @@ CHECKS: dict[schema.Kind, Check] = {
     "strings": _list_of("strings"),
     "ports": _list_of("ports from 1 to 65535", _port, (int,)),
     "allowances": _list_of("addresses, prefixes or names", _allowance),
-    "rules": _list_of("names or tables", types=(str, dict)),
+    "publications": _list_of("ports, or HOSTPORT:PORT", _publication, (int, str)),
+    "rules": _list_of("names or tables", _rule, (str, dict)),
 }
 
 

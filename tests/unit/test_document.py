@@ -44,8 +44,8 @@ extends = "python"
 [network]
 tier = "intrenet-only"
 backend = "pasta"
-allow = [{ name = "ssh.github.com" }]
-publish = ["80"]
+allow = ["*.com", { name = "a.example", chek = "sni" }]
+publish = [0]
 [sandbox]
 git_config = true
 nested_userns = 1
@@ -82,7 +82,7 @@ host_ports = [0]
 
 
 ALL = """\
-35 errors in ~/.claudebox/config.toml and ~/.claudebox/1.toml and ~/.claudebox/2.toml:
+36 errors in ~/.claudebox/config.toml and ~/.claudebox/1.toml and ~/.claudebox/2.toml:
   ~/.claudebox/config.toml:1:1: unknown key "tier", nearest is "network.tier"
   ~/.claudebox/config.toml:2:1: packages: nix packages are not available yet
   ~/.claudebox/config.toml:3:1: unknown key "netwrk", nearest is "network"
@@ -93,8 +93,9 @@ ALL = """\
   ~/.claudebox/config.toml:8:10: limits is a table, [limits], and not a date or time
   ~/.claudebox/config.toml:9:11: extends: expected a list of names of profiles, not a string
   ~/.claudebox/config.toml:11:8: network.tier: expected "offline", "allowlist", "internet-only" or "full", nearest is "internet-only"
-  ~/.claudebox/config.toml:13:1: network.allow: network exceptions are not available yet
-  ~/.claudebox/config.toml:14:12: network.publish: expected ports from 1 to 65535, not a string
+  ~/.claudebox/config.toml:13:10: network.allow: expected a wildcard below a name that is somebody's, and anybody can have one below "com"
+  ~/.claudebox/config.toml:13:19: network.allow: expected a table of name, ports and check, without "chek"
+  ~/.claudebox/config.toml:14:12: network.publish: expected a port from 1 to 65535
   ~/.claudebox/config.toml:16:14: sandbox.git_config: expected "ro" or "rw", not a boolean
   ~/.claudebox/config.toml:17:17: sandbox.nested_userns: expected true or false, not a whole number
   ~/.claudebox/config.toml:18:1: unknown key "nix-daemon" in [sandbox], nearest is "nix_daemon"

@@ -23,9 +23,16 @@ def config(text: str) -> tuple[Loaded, ...]:
     return load([(FILE, Layer.CONFIG, text.encode())])
 
 
-def effective(toml: str | None = None, environment: dict[str, str] | None = None, **request: Any) -> Profile:
+def effective(
+    toml: str | None = None,
+    environment: dict[str, str] | None = None,
+    remembered: Remembered | None = None,
+    **request: Any,
+) -> Profile:
     loaded = () if toml is None else config(toml)
-    return effective_profile(Request("agent", **request), loaded, environment or {}, home=HOME, cwd=CWD)
+    return effective_profile(
+        Request("agent", **request), loaded, environment or {}, home=HOME, cwd=CWD, remembered=remembered
+    )
 
 
 def refusal(**arguments: Any) -> tuple[str, str]:
@@ -228,11 +235,6 @@ def test_links_stay_as_written(tmp_path: Path) -> None:
             "leave --package out; install the package on the host",
         ),
         (
-            {"allow": ("a.example",)},
-            "--allow: network exceptions are not available yet",
-            "leave --allow out; choose -n internet-only, -n offline or -n full",
-        ),
-        (
             {"environment": {"CLAUDEBOX_NETWORK": "of line"}},
             'CLAUDEBOX_NETWORK: there is no network tier "of line", nearest is "offline"',
             "the tiers are offline, allowlist, internet-only, full",
@@ -259,10 +261,50 @@ def test_refused(arguments: dict[str, Any], message: str, hint: str) -> None:
     assert refusal(**arguments) == (message, hint)
 
 
-@pytest.mark.parametrize("used", [{"learn": True}, {"host_ports": ("1",)}, {"publish": ("1",)}])
-def test_network_exceptions_come_later(used: dict[str, Any]) -> None:
-    assert "network exceptions are not available yet" in refusal(**used)[0]
-    assert effective(**{name: type(value)() for name, value in used.items()}) == effective()
+def test_learning_is_a_tier() -> None:
+    found = effective(learn=True)
+    assert found.tier == Setting("allowlist", Origin(Layer.COMMAND_LINE, "--learn")) and found.learn.value
+    assert effective(learn=True, network="allowlist").tier.value == "allowlist"
+    assert refusal(learn=True, network="full")[0] == "--learn means tier allowlist, not -n full"
+    assert not effective().learn.value
+
+
+def test_what_is_reached_over_all_layers() -> None:
+    saved = Remembered(allow=("!a.example.com", "saved.example.com"), host_ports=("5432",), publish=("81:80",))
+    text = """
+[network]
+allow = ["a.example.com", "@github", { name = "b.example.com", ports = [22], check = "none" }]
+host_ports = [5432, 3306]
+publish = [3000, "8080:80"]
+"""
+    found = effective(text, remembered=saved, allow=("c.example.com",), host_ports=("1",), publish=("3000:80",))
+    said = [(one.value.written, str(one.origin)) for one in found.allow]
+    assert said == [
+        ("a.example.com", "~/.claudebox/config.toml:3"),
+        ("@github", "~/.claudebox/config.toml:3"),
+        ("b.example.com:22", "~/.claudebox/config.toml:3"),
+        ("!a.example.com", "claudebox network allow"),
+        ("saved.example.com", "claudebox network allow"),
+        ("c.example.com", "--allow c.example.com"),
+    ]
+    ports = [(one.value, one.origin.layer) for one in found.host_ports]
+    assert ports == [(5432, Layer.REMEMBERED), (3306, Layer.CONFIG), (1, Layer.COMMAND_LINE)]
+    published = {(one.value.host, one.value.inside): one.origin.layer for one in found.publish}
+    assert published == {(3000, 80): 4, (8080, 80): 1, (81, 80): 2}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"allow": ("*.com",)}, "--allow *.com: expected a wildcard below a name that is somebody's"),
+        ({"allow": ("@nothing",)}, "--allow @nothing: expected a set that there is: @anthropic"),
+        ({"host_ports": ("0",)}, "--host-port 0: expected a port from 1 to 65535"),
+        ({"publish": ("80:",)}, "--publish 80:: expected a port from 1 to 65535"),
+        ({"publish": ("x",)}, "--publish x: expected a port from 1 to 65535"),
+    ],
+)
+def test_what_cannot_be_reached(arguments: dict[str, Any], message: str) -> None:
+    assert refusal(**arguments)[0].startswith(message)
 
 
 def test_an_empty_variable_says_nothing() -> None:

@@ -24,7 +24,7 @@ def build_plan(request: Request, profile: Profile, host: Host, spec: AgentSpec, 
 
     Raises ClaudeboxError for whatever cannot be enforced or must not be granted.
     """
-    net, helpers, net_notes = network.build(profile, host)
+    net, helpers, net_notes = network.build(profile, host, spec)
     console = request.action != "run"
     mounts: list[Mount] = filesystem.base_system(host.system)
     mounts += filesystem.made_files(host, git.config(host.project.git, host.git_settings), network.resolver_text(net))

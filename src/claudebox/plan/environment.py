@@ -57,6 +57,8 @@ def build(
     ours = (*own, "PATH", *dict(spec.env_set), *dict(spec.unattended_environment))
     for entry in profile.env_pass:
         passed(entry, theirs, variables, never(spec), ours)
+    for one in _of_sets(profile, host):
+        variables[one.name] = one
     for setting in profile.env_set:
         name, value = setting.value
         put(name, value, Why("set", setting.origin), secret=name not in SHOWN)
@@ -64,6 +66,15 @@ def build(
         if name in variables:
             raise ClaudeboxError(f"{name} cannot be given to the sandbox: its shell sets it", f"leave {name} out")
     return tuple(variables[name] for name in sorted(variables))
+
+
+def _of_sets(profile: Profile, host: Host) -> list[Variable]:
+    """Settings of package managers whose names are let through as a set."""
+    if not host.sets:
+        return []
+    from claudebox.plan.network import listed
+
+    return listed.variables(profile, host)
 
 
 def never(spec: AgentSpec) -> tuple[str, ...]:

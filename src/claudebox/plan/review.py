@@ -12,7 +12,7 @@ from claudebox.plan.filesystem import sensitive
 from claudebox.plan.settings import apart, held
 from claudebox.typed import matches
 
-MORE = {"": 0, "ro": 0, "rw": 1, "set": 0, "pass": 1}  # a level covers those below it
+MORE = {"": 0, "ro": 0, "rw": 1, "set": 0, "pass": 1, "ech": 1, "none": 2}  # a level covers those below it
 WIDE = "full"  # the tier that reaches whatever an exception could name
 
 
@@ -22,6 +22,8 @@ def asked(profile: Profile, host: Host, mounts: list[Mount], spec: AgentSpec) ->
         *project(host),
         *single_values(profile),
         *exceptions(profile),
+        *ports(profile),
+        *named(profile, host),
         *requested(profile, host, mounts),
         *variables(profile.env_pass, profile.env_set, never(spec)),
         *settings(profile, host, mounts),
@@ -61,6 +63,48 @@ def exceptions(profile: Profile) -> list[Grant]:
         Grant(kind="exception", name=one.value.written, severity="weakening", origin=one.origin)
         for one in profile.allow_lan
     ]
+
+
+def ports(profile: Profile) -> list[Grant]:
+    """Ports of the host that the agent reaches, and its own that the host reaches; in the widest tier both do."""
+    if profile.tier.value == WIDE:
+        return []
+    reached = [
+        Grant(kind="host port", name=str(one.value), severity="weakening", origin=one.origin)
+        for one in profile.host_ports
+    ]
+    return reached + [
+        Grant(kind="publish", name=f"{one.value.host}:{one.value.inside}", origin=one.origin) for one in profile.publish
+    ]
+
+
+def named(profile: Profile, host: Host) -> list[Grant]:
+    """What tier allowlist lets through beyond what the agent needs; nothing where all of it is let through to learn."""
+    if profile.tier.value != "allowlist" or profile.learn.value:
+        return []
+    from claudebox.allowing import shown
+    from claudebox.plan.network import listed
+
+    found: dict[str, Grant] = {}
+    asked = list(listed.asked(profile, host))
+    for index, one in enumerate(asked):
+        out = [later for later in asked[index + 1 :] if later.refused and listed.takes(later, one)]
+        if one.refused or any(listed.takes_all(later, one) for later in out):
+            continue
+        unchecked = one.strict and one.check != "sni"
+        found[shown(one)] = Grant(
+            kind="allow",
+            name=shown(one),
+            level=one.check if unchecked and one.check != "sni" else "",
+            without=tuple(sorted({shown(later) for later in out})),
+            severity="danger" if unchecked else "info",
+            origin=one.why.origin,
+            detail="" if one.why.reason == "allow" else one.why.reason,
+        )
+    if profile.nix_daemon.value and profile.nix_daemon.origin.where:
+        origin = profile.nix_daemon.origin
+        found["nix"] = Grant(kind="sandbox", name="nix_daemon", severity="danger", origin=origin)
+    return list(found.values())
 
 
 def requested(profile: Profile, host: Host, mounts: list[Mount]) -> list[Grant]:
@@ -168,10 +212,14 @@ def covers(old: tuple[str, ...], grant: Grant) -> bool:
     if len(old) < 5:
         return False
     kind, level, secret, name, target, *without = old
-    if (kind, name) == ("network", WIDE) and grant.kind == "exception":
+    if (kind, name) == ("network", WIDE) and grant.kind in ("exception", "allow", "host port"):
         return True
     if kind == grant.kind == "variable" and level == grant.level == "pass" and "*" in name and "*" not in grant.name:
         return not grant.alone and matches(grant.name, (name,)) and not matches(grant.name, tuple(without))
     same = (kind, name, target) == (grant.kind, grant.name, grant.target)
+    if kind == grant.kind == "allow" and not same:
+        from claudebox.plan.network.listed import within
+
+        same = within(grant.name, name)
     enough = MORE.get(level, -1) >= MORE[grant.level] and grant.secret in ("", secret)
     return same and enough and set(without) <= set(grant.without)

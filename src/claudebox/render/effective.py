@@ -25,6 +25,9 @@ def rows(profile: Profile, limits: tuple[tuple[str, Setting[Any]], ...] = (), *,
         name, value = one.value
         found.append(("env", f"{name}={value if defaults else '…'}", str(one.origin)))
     found += [("allow_lan", one.value.written, str(one.origin)) for one in profile.allow_lan]
+    found += [("allow", one.value.written, str(one.origin)) for one in profile.allow]
+    found += [("host_ports", str(one.value), str(one.origin)) for one in profile.host_ports]
+    found += [("publish", f"{one.value.host}:{one.value.inside}", str(one.origin)) for one in profile.publish]
     return found
 
 

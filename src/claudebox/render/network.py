@@ -5,7 +5,8 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
-from claudebox.model import NetworkPlan, SandboxPlan
+from claudebox.allowing import told
+from claudebox.model import AllowRule, NetworkPlan, SandboxPlan
 from claudebox.text import printable
 
 HIDDEN = ("why", "own", "interface")  # what the other fields are made of
@@ -14,12 +15,43 @@ HIDDEN = ("why", "own", "interface")  # what the other fields are made of
 def values(network: NetworkPlan) -> dict[str, Any]:
     """The network of the JSON schema."""
     shown = {name: value for name, value in network._asdict().items() if name not in HIDDEN}
-    return {**shown, "blocked": [one._asdict() for one in network.blocked]}
+    return {
+        **shown,
+        "blocked": [one._asdict() for one in network.blocked],
+        "allow": [rule(one) for one in network.allow],
+        "publish": [one._asdict() for one in network.publish],
+    }
+
+
+def rule(one: AllowRule) -> dict[str, Any]:
+    """A rule of tier allowlist in JSON: ports null is every one, check what TLS on port 443 must show."""
+    return {
+        "name": one.what,
+        "ports": list(one.ports) or None,
+        "check": one.check,
+        "refused": one.refused,
+        "reason": one.why.reason,
+        "origin": str(one.why.origin),
+    }
+
+
+def listed(network: NetworkPlan) -> list[str]:
+    """What tier allowlist lets through, what is taken out of it, and ports, each with who said it."""
+    found = []
+    for one in network.allow:
+        word = "refuse" if one.refused else "allow"
+        check = f", check {one.check}" if one.strict and not one.refused else ""
+        why = f"{one.why.reason}; {one.why.origin}" if one.why.reason != "allow" else str(one.why.origin)
+        found.append(f"{word:10} {printable(told(one))}{check}  ({printable(why)})")
+    found += [f"host port  {one}, as localhost inside" for one in network.host_ports]
+    found += [f"publish    127.0.0.1:{one.host} of this machine is {one.inside} inside" for one in network.publish]
+    return found
 
 
 def lines(network: NetworkPlan) -> list[str]:
     """What of the network a person reads: tier, who carries it, exceptions, what is refused and why."""
     found = [f"network    {network.tier} ({network.why.origin})"]
+    found += listed(network)
     if network.interface is None:
         return found
     found.append(f"backend    {network.backend}")

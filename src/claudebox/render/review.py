@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from claudebox.allowing import told
 from claudebox.lookalike import shown
 from claudebox.model import Bind, Grant, SandboxPlan, SettingsFile, SettingsTree
 from claudebox.places import PLACES
@@ -10,13 +11,18 @@ from claudebox.record import NamedTuple
 HARM = {what: harm for _, what, harm in PLACES}
 TIERS = {
     "offline": "nothing but itself",
+    "allowlist": "the names that are listed; no address that is this machine's, its LAN's or a VPN's",
     "internet-only": "public addresses; not this machine, its LAN and VPNs",
     "full": "whatever this machine reaches: its own services, the LAN, every VPN",
 }
 WORDS = {
     "network": "network", "exception": "network", "git": "git", "project": "project", "unattended": "agent",
-    "mount": "mount", "variable": "variable",
+    "mount": "mount", "variable": "variable", "allow": "network", "host port": "network", "publish": "network",
 }  # fmt: skip
+
+
+UNCHECKED = {"none": ", and nothing checks which name a connection is for", "ech": ", and an encrypted name passes"}
+LEARNING = f"learning: {TIERS['internet-only']}; a record of every name"
 
 
 class Row(NamedTuple):
@@ -35,7 +41,7 @@ def new(plan: SandboxPlan, fresh: tuple[Grant, ...]) -> list[Row]:
 
 def everything(plan: SandboxPlan, fresh: tuple[Grant, ...]) -> list[Row]:
     """The whole list: what every sandbox has, what was asked for, every variable, every weakening."""
-    network = f"{plan.network.tier}: {TIERS.get(plan.network.tier, 'what is listed')}"
+    network = f"{plan.network.tier}: {LEARNING if plan.network.learn else TIERS[plan.network.tier]}"
     return [
         Row("", "project", f"{shown(plan.project)}, read-write; the command starts in {shown(plan.directory)}"),
         Row("", "command", shown(" ".join(plan.command))),
@@ -43,6 +49,7 @@ def everything(plan: SandboxPlan, fresh: tuple[Grant, ...]) -> list[Row]:
             "", "agent", f"{shown(plan.agent)}, {'which asks nothing' if plan.unattended else 'which asks as it does'}"
         ),
         Row("", "network", network),
+        *needed(plan),
         Row("", "home", f"its own, kept in {shown(plan.instance.directory)}/home; nothing of yours but what follows"),
         Row("", "system", "/usr and a selection of /etc, read-only; private /tmp and /run; its own processes"),
         *([Row("", "profiles", shown(", ".join(plan.profiles)))] if plan.profiles else []),
@@ -65,6 +72,12 @@ def settings(plan: SandboxPlan) -> list[Row]:
             how = "copied once" if isinstance(one, SettingsTree) else "a copy that follows yours"
             rows.append(Row("", "settings", f"{shown(one.source)}, {how}"))
     return rows
+
+
+def needed(plan: SandboxPlan) -> list[Row]:
+    """What the agent itself needs of a tier that lists names."""
+    own = [one for one in plan.network.allow if not one.why.origin.where and not one.refused]
+    return [Row("", "network", f"{shown(told(one))} ({shown(one.why.reason)})") for one in own]
 
 
 def environment(plan: SandboxPlan) -> list[Row]:
@@ -107,6 +120,15 @@ def described(plan: SandboxPlan, one: Grant) -> str:
             return f"{name}: {TIERS[one.name]}"
         case "exception":
             return f"{name} can be reached"
+        case "allow":
+            return f"{name}{_without(one)} can be reached{UNCHECKED.get(one.level, '')}"
+        case "host port":
+            return f"port {name} of this machine's 127.0.0.1 can be reached"
+        case "publish":
+            here, _, inside = name.partition(":")
+            return f"port {inside} of the sandbox is port {here} of this machine's 127.0.0.1"
+        case "sandbox":
+            return f"{name}: what the host's nix daemon is told to fetch, from any address, it fetches"
         case "unattended":
             return "unattended: it asks nothing before it acts"
         case "git":

@@ -34,7 +34,23 @@ KINDS: dict[schema.Kind, dict[str, Any]] = {
     "strings": {"type": "array", "items": {"type": "string"}},
     "ports": {"type": "array", "items": {"type": "integer", "minimum": 1, "maximum": 65535}},
     "allowances": {"type": "array", "items": {"type": "string"}},
-    "rules": {"type": "array", "items": {"type": ["string", "object"]}},
+    "publications": {
+        "type": "array",
+        "items": {"type": ["integer", "string"], "minimum": 1, "maximum": 65535, "pattern": "^[0-9]+(:[0-9]+)?$"},
+    },
+    "rules": {
+        "type": "array",
+        "items": {
+            "type": ["string", "object"],
+            "additionalProperties": False,
+            "required": ["name"],
+            "properties": {
+                "name": {"type": "string"},
+                "ports": {"type": "array", "items": {"type": "integer", "minimum": 1, "maximum": 65535}},
+                "check": {"enum": ["sni", "ech", "none"]},
+            },
+        },
+    },
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from claudebox.agents import AgentSpec
 from claudebox.errors import ClaudeboxError
 from claudebox.model import (
     Bind,
@@ -24,10 +25,11 @@ INSTEAD = "or choose -n offline"
 OLDEST_SLIRP = (0, 4, 0)
 
 
-def build(profile: Profile, host: Host) -> tuple[NetworkPlan, tuple[Helper, ...], tuple[Note, ...]]:
+def build(profile: Profile, host: Host, spec: AgentSpec) -> tuple[NetworkPlan, tuple[Helper, ...], tuple[Note, ...]]:
     """The network of this launch, its helpers and notes. Raises ClaudeboxError for a tier that cannot be
     enforced: none degrades."""
     tier = profile.tier
+    _unbuilt(profile)
     why = Why("the network tier", tier.origin)
     match tier.value:
         case "offline":
@@ -39,6 +41,13 @@ def build(profile: Profile, host: Host) -> tuple[NetworkPlan, tuple[Helper, ...]
         case "internet-only" if host.uplink:
             return _internet_only(profile, host, host.uplink, why)
     raise ClaudeboxError(f'tier "{tier.value}" is not part of this release ({tier.origin})', CHOICES)
+
+
+def _unbuilt(profile: Profile) -> None:
+    """Refuse what is decided and shown already, and enforced by nothing yet."""
+    for setting, name in ((profile.host_ports, "host_ports"), (profile.publish, "publish")):
+        if setting:
+            raise ClaudeboxError(f"{name} ({setting[0].origin}) is not part of this release", f"leave {name} out")
 
 
 def usable(carrier: Carrier) -> bool:

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 NAME = "profiles"
 MOST = 50  # files that are remembered
 LARGEST = 1 << 22
-CHECKERS = ("document.py", "locate.py", "schema.py", "typed.py", "validate.py")
+CHECKERS = (
+    "document.py", "locate.py", "schema.py", "typed.py", "validate.py",
+    "address.py", "allowing.py", "hostname.py", "namesets.py", "suffix.py", "suffixes.py",
+)  # fmt: skip
 
 
 class Loaded(NamedTuple):

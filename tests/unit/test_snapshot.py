@@ -15,6 +15,7 @@ from claudebox.model import Snapshot, Watch
 from claudebox.plan.watched import DIRECTORIES, FILES
 from claudebox.run import beneath, gitlinks, snapshot
 from claudebox.run.gitlinks import Gitlinks
+from claudebox.run.listings import Listings
 
 GIT = ["HEAD", "config", "hooks/pre-commit.sample", "objects/ab/cd", "objects/info/packs", "refs/heads/main"]
 
@@ -47,7 +48,7 @@ def put(path: Path, text: str = "x") -> Path:
 
 def take(root: Path, here: int, **more: object) -> Snapshot:
     watch = Watch(root=str(root), common=str(root / ".git"))._replace(**more)  # type: ignore[arg-type]
-    return snapshot.take(watch, Gitlinks("", here))
+    return snapshot.take(watch, Gitlinks("", here), Listings(here, str(root)))
 
 
 def rows(root: Path, here: int, **more: object) -> dict[str, str]:

@@ -17,6 +17,7 @@ from claudebox.run import session
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from claudebox.render.exit import Block
+    from claudebox.run.listings import Listings
 
 LIMIT = 1 << 26  # bytes of a record
 MOST = 1000  # links that are moved aside
@@ -30,11 +31,15 @@ class ExitCheck:
         self.watch, self.git, self.here = plan.watch, plan.tools.git, here
         self.name = f"{os.getpid()}{session.SNAPSHOT}"
         self.before: Snapshot | None = None
+        self.listings: Listings | None = None
         self.released = False
 
     def begin(self) -> None:
         """Take the first snapshot and put it down. Raises ClaudeboxError: then the agent must not run."""
-        self.before = look(self.watch, self.git, self.here)
+        from claudebox.run.listings import Listings
+
+        self.listings = Listings(self.here, self.watch.root)
+        self.before = look(self.watch, self.git, self.here, self.listings)
         try:
             write(self.here, self.name, as_text(self.before))
         except OSError as error:
@@ -44,7 +49,7 @@ class ExitCheck:
         """Compare, move aside, say what there is to say. Called when the sandbox is gone, before its record is."""
         if self.before is None:
             return
-        blocks = compared(self.before, self.git, self.here) if self.released else ()
+        blocks = compared(self.before, self.git, self.here, self.listings) if self.released else ()
         if blocks and not console.heard():
             try:
                 write(self.here, self.name, said(blocks))
@@ -55,7 +60,7 @@ class ExitCheck:
         remove(self.here, self.name)
 
 
-def look(watch: Watch, git: str, here: int) -> Snapshot:
+def look(watch: Watch, git: str, here: int, listings: Listings) -> Snapshot:
     """A snapshot now. Raises ClaudeboxError."""
     # not above: a launch reads them while bwrap is at work
     from claudebox.run.gitlinks import Gitlinks
@@ -63,17 +68,24 @@ def look(watch: Watch, git: str, here: int) -> Snapshot:
 
     gitlinks = Gitlinks(git, here)
     try:
-        found = take(watch, gitlinks)
+        found = take(watch, gitlinks, listings)
     except OSError as error:
         raise ClaudeboxError(f"cannot look at {watch.root}: {error.strerror}", "make it readable") from None
     gitlinks.save()
+    listings.save()
     return found
 
 
-def compared(before: Snapshot, git: str, here: int) -> tuple[Block, ...]:
-    """What there is to say about a session that began with a snapshot. Moves links in git directories aside."""
+def compared(before: Snapshot, git: str, here: int, listings: Listings | None = None) -> tuple[Block, ...]:
+    """What there is to say about a session that began with a snapshot. Moves links in git directories aside.
+
+    listings: of the first look, if it was ours.
+    """
+    from claudebox.run.listings import Listings
+
+    known = listings.again() if listings else Listings(here, before.watch.root)
     try:
-        after = look(before.watch, git, here)
+        after = look(before.watch, git, here, known)
     except ClaudeboxError as problem:
         from claudebox.render import exit
 

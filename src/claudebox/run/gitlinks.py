@@ -12,6 +12,7 @@ import time
 
 from claudebox import descriptors, process
 from claudebox.errors import ClaudeboxError
+from claudebox.run.listings import own_times
 
 MODE = b"\0\0\xe0\0"  # of a gitlink, as it stands in an index: index-format(5)
 LARGEST = 1 << 28  # bytes of an index
@@ -62,7 +63,7 @@ class Gitlinks:
         if links is None:
             links = self.listed(file, sha256)
         self.hits = f"{hits} of {found.st_size}" if hits < 0 else str(hits)
-        if links is not None:
+        if links is not None and own_times(file):
             self.remember(key, links, found.st_ctime_ns)
         return links
 

@@ -10,19 +10,23 @@ import os
 
 from claudebox import descriptors
 from claudebox.model import Seen, Snapshot, Watch
-from claudebox.plan.watched import DIRECTORIES, FILES, SKIPPED, executes, obeyed
+from claudebox.plan.watched import DIRECTORIES, FILES, executes, obeyed
 from claudebox.record import NamedTuple
 from claudebox.run import beneath
 from claudebox.run.gitlinks import Gitlinks
+from claudebox.run.listings import QUIET, Listing, Listings, of_git, of_names, of_project
+from claudebox.run.reflog import last_commit
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from claudebox.run.listings import Choose
+
+    Named = tuple[tuple[str, str], ...]
 
 DEPTH = 4  # levels of directories below the project
 ENTRIES = 50_000  # of the project, and again of all its git directories
 BELOW = 3  # levels of a directory that is watched whole
-NAMED = frozenset({*FILES, *DIRECTORIES, ".git", "HEAD", "objects", "refs", "commondir"})
-GIT_FILES = frozenset({"config", "config.worktree", "commondir", "gitdir", "git-rebase-todo", "alternates", "index"})
-QUIET = frozenset({"refs", "logs"})  # whatever has which name there, it is a branch's
 NONE_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
-HEX = frozenset("0123456789abcdef")
 
 
 class Place(NamedTuple):
@@ -36,9 +40,9 @@ class Place(NamedTuple):
         return f"{self.path}/{inner}" if inner else self.path
 
 
-def take(watch: Watch, gitlinks: Gitlinks) -> Snapshot:
+def take(watch: Watch, gitlinks: Gitlinks, listings: Listings) -> Snapshot:
     """A snapshot of a project and of its repository. Raises OSError where one of the two cannot be opened."""
-    walk = Walk(watch, gitlinks)
+    walk = Walk(watch, gitlinks, listings)
     places = []
     try:
         project = Place(top=descriptors.pinned(watch.root), path=watch.root)
@@ -64,8 +68,8 @@ def take(watch: Watch, gitlinks: Gitlinks) -> Snapshot:
 class Walk:
     """One look at a project: what was seen, and how many entries it may still look at."""
 
-    def __init__(self, watch: Watch, gitlinks: Gitlinks) -> None:
-        self.watch, self.gitlinks = watch, gitlinks
+    def __init__(self, watch: Watch, gitlinks: Gitlinks, listings: Listings) -> None:
+        self.watch, self.gitlinks, self.listings = watch, gitlinks, listings
         self.seen: dict[tuple[str, str], str] = {}
         self.tree_left = self.git_left = ENTRIES
         self.walked: set[str] = set()  # git directories
@@ -85,6 +89,16 @@ class Walk:
                 self.note("closed", place.at(inner), "directory")
             return -1
 
+    def listing(self, place: Place, inner: str, room: int, choose: Choose) -> Listing | None:
+        """What matters of a directory of a place; None where `opened` gives -1."""
+        found = self.listings.remembered(place.top, inner, place.at(inner))
+        if found is None and (here := self.opened(place, inner)) >= 0:
+            try:
+                return self.listings.read(place.top, here, inner, place.at(inner), room, choose)
+            finally:
+                os.close(here)
+        return found
+
     # --- the project -------------------------------------------------------------------------------
 
     def tree(self, place: Place) -> None:
@@ -93,32 +107,35 @@ class Walk:
         for inner, level in queue:  # it grows meanwhile
             if self.tree_left < 0:
                 return
-            here = self.opened(place, inner)
-            if here < 0:
+            found = self.listing(place, inner, self.tree_left, of_project)
+            if found is None:
                 continue
-            try:
-                below = self.directory(place, here, inner, deeper=level < DEPTH)
-            finally:
-                os.close(here)
-            prefix = f"{inner}/" if inner else ""
-            queue += [(prefix + name, level + 1) for name in below]
+            entries, named, below = found
+            self.tree_left -= entries
+            deeper = level < DEPTH
+            if named:
+                deeper = self.directory(place, inner, named) and deeper
+            if deeper and below:
+                prefix = f"{inner}/" if inner else ""
+                queue += [(prefix + name, level + 1) for name in below]
 
-    def directory(self, place: Place, here: int, inner: str, *, deeper: bool) -> list[str]:
-        """Look at one directory; where deeper, the directories in it that are to be walked."""
-        with os.scandir(here) as found:
-            entries = [entry for _, entry in zip(range(self.tree_left + 1), found, strict=False)]
-        self.tree_left -= len(entries)
-        named = [entry for entry in entries if entry.name in NAMED]
-        below = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)] if deeper else []
-        for entry in named:
-            self.named(place, here, inner, entry.name, entry.is_dir(follow_symlinks=False))
-        names = {entry.name for entry in named}
+    def directory(self, place: Place, inner: str, named: Named) -> bool:
+        """Look at what has a name of the table in a directory; whether those in it are to be walked."""
+        here = self.opened(place, inner)
+        if here < 0:
+            return True
+        try:
+            for kind, name in named:
+                self.named(place, here, inner, name, kind == "d")
+        finally:
+            os.close(here)
+        names = {name for _, name in named}
         if {"HEAD", "objects", "refs"} <= names or {"HEAD", "commondir"} <= names:
             if place.at(inner) == self.watch.common:
-                return []  # the repository itself, which is walked as such
+                return False  # the repository itself, which is walked as such
             self.note("bare", place.at(inner), "directory")
             self.git_directory(place, inner)
-        return [name for name in below if name not in SKIPPED and name != ".git"]
+        return True
 
     def named(self, place: Place, here: int, inner: str, name: str, is_directory: bool) -> None:
         """Look at an entry whose name is in the table."""
@@ -192,37 +209,29 @@ class Walk:
         for inner, quiet in queue:  # it grows meanwhile
             if self.git_left < 0:
                 return
-            here = self.opened(place, inner)
-            if here < 0:
+            found = self.listing(place, inner, self.git_left, of_names if quiet else of_git)
+            if found is None:
                 continue
-            try:
-                below = self.git_entries(place, here, inner, quiet)
-            finally:
-                os.close(here)
+            entries, named, below = found
+            self.git_left -= entries
+            if named:
+                self.git_entries(place, inner, named)
             prefix = f"{inner}/" if inner else ""
             queue += [(prefix + name, quiet or name in QUIET) for name in below]
 
-    def git_entries(self, place: Place, here: int, inner: str, quiet: bool) -> list[str]:
-        """Look at one directory of a git directory; the directories in it that are to be walked."""
-        below, files, last = [], [], inner.rpartition("/")[2]
-        prefix = f"{place.at(inner)}/"
-        with os.scandir(here) as found:
-            entries = [entry for _, entry in zip(range(self.git_left + 1), found, strict=False)]
-        self.git_left -= len(entries)
-        for entry in entries:
-            name = entry.name
-            if entry.is_symlink():
-                self.link(here, name, prefix + name)
-            elif entry.is_dir(follow_symlinks=False):
-                below.append(name)
-            elif not quiet and (name in GIT_FILES or last == "hooks" or name.startswith("sharedindex.")):
-                files.append(name)
-        for name in files:
-            self.git_file(place, here, inner, name)
-        # thousands of directories that only hold objects, but in that of a submodule with this name
-        if last == "objects" and not quiet and not inner.endswith("modules/objects"):
-            return [name for name in below if not (name == "pack" or (len(name) == 2 and HEX.issuperset(name)))]
-        return below
+    def git_entries(self, place: Place, inner: str, named: Named) -> None:
+        """Look at the links and the files that matter of a directory of a git directory."""
+        here = self.opened(place, inner)
+        if here < 0:
+            return
+        try:
+            for kind, name in named:
+                if kind == "l":
+                    self.link(here, name, f"{place.at(inner)}/{name}")
+                else:
+                    self.git_file(place, here, inner, name)
+        finally:
+            os.close(here)
 
     def link(self, here: int, name: str, path: str) -> None:
         """A link, unless it is a reference of git's own (core.preferSymlinkRefs)."""
@@ -329,21 +338,3 @@ class Walk:
             return last_commit(logs)
         finally:
             os.close(logs)
-
-
-def last_commit(logs: int) -> str:
-    """The commit that the last line of a reflog names; "" where it names none."""
-    try:
-        file = os.open("HEAD", beneath.READ | os.O_NOFOLLOW, dir_fd=logs)
-    except OSError:
-        return ""
-    try:
-        end = os.fstat(file).st_size
-        *_, line = os.pread(file, 4096, max(0, end - 4096)).rstrip(b"\n").split(b"\n")
-    except OSError:
-        return ""
-    finally:
-        os.close(file)
-    word = line.split(b" ")[1:2]
-    commit = word[0].decode(errors="replace") if word else ""
-    return commit if len(commit) in (40, 64) and HEX.issuperset(commit) else ""

@@ -112,18 +112,8 @@ def _text(directory: str, name: str) -> str:
 
 def _core_worktree(git: str) -> str:
     """core.worktree of a git directory's config, read as text: git itself would follow includes."""
-    section = ""
-    for raw in _lines(git):
-        line = raw.strip()
-        if line.startswith("["):
-            section = line.lower()
-        key, _, value = line.partition("=")
-        if section == "[core]" and key.strip().lower() == "worktree":
-            return value.strip().strip('"')
-    return ""
+    from claudebox.plan import gitconfig
 
-
-def _lines(git: str) -> list[str]:
     try:
         parent = descriptors.pinned(git)
         try:
@@ -132,7 +122,8 @@ def _lines(git: str) -> list[str]:
             os.close(parent)
     except OSError as error:
         raise ClaudeboxError(f"{git}/config: {error.strerror}", "repair the repository") from None
-    return (content or b"").decode(errors="surrogateescape").split("\n")  # git's lines: splitlines() ends more
+    named = [value for *name, value in gitconfig.settings(content or b"") if name == ["core", "", "worktree"]]
+    return gitconfig.plain(named[-1]) if named else ""
 
 
 # --- what is mounted of it -----------------------------------------------------------------------

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 from claudebox import descriptors
+from claudebox.plan import gitconfig
 
 LIMIT = 1 << 20
 MOST, EACH = 100, 200  # files that include each other, and what each names: an agent may write some of them
@@ -41,7 +42,9 @@ def _named(config: str, root: str, home: str, read: set[str]) -> list[tuple[str,
         return []
     read.add(real)
     found = []
-    for section, key, value in _settings(_read(config))[:EACH]:
+    named = [one for one in gitconfig.settings(_read(config)) if one[2] in ("path", "hookspath")]
+    for section, _, key, written in named[:EACH]:
+        value = gitconfig.plain(written)
         if value.startswith("~/"):
             value = home + value[1:]
         if section == "core" and key == "hookspath":
@@ -65,18 +68,3 @@ def _read(path: str) -> bytes:
         return b""
     lower = text.lower()
     return text if b"include" in lower or b"hookspath" in lower else b""
-
-
-def _settings(text: bytes) -> list[tuple[str, str, str]]:
-    """(section, key, value) of what names a path in a configuration, names in lower case. Too much is no harm."""
-    found, section = [], ""
-    for raw in text.decode(errors="surrogateescape").splitlines():
-        line = raw.strip()
-        if line.startswith("["):
-            inner, _, line = line[1:].partition("]" if '"' not in line else '"]')
-            section = inner.split('"')[0].strip().lower()
-        key, equals, value = line.partition("=")
-        name = key.strip().lower()
-        if equals and name in ("path", "hookspath"):
-            found.append((section, name, value.strip().replace('"', "")))
-    return found

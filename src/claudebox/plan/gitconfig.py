@@ -5,18 +5,30 @@ The syntax is git-config(1)'s, as far as it takes to tell settings apart; a line
 
 from __future__ import annotations
 
-# What git itself writes there in daily work and nothing runs, includes or redirects: all else ends a session when it
-# appears. (section, key); values of `url` are judged besides: `ext::` is a program.
-HARMLESS = frozenset({
-    ("branch", "remote"), ("branch", "merge"), ("branch", "rebase"), ("branch", "description"),
-    ("branch", "pushremote"), ("remote", "fetch"), ("remote", "url"), ("remote", "pushurl"), ("remote", "tagopt"),
-    ("remote", "prune"), ("submodule", "url"), ("submodule", "active"), ("submodule", "branch"),
-    ("user", "name"), ("user", "email"), ("pull", "rebase"), ("pull", "ff"), ("push", "default"),
-    ("push", "autosetupremote"), ("core", "filemode"), ("core", "ignorecase"), ("core", "precomposeunicode"),
-    ("core", "logallrefupdates"), ("core", "autocrlf"), ("core", "eol"), ("core", "quotepath"),
-    ("merge", "conflictstyle"), ("rebase", "autostash"), ("rebase", "autosquash"), ("rerere", "enabled"),
-    ("color", "ui"), ("fetch", "prune"), ("gc", "auto"), ("maintenance", "auto"), ("lfs", "repositoryformatversion"),
-})  # fmt: skip
+# What nothing runs, includes or redirects for: all else ends a session when it appears in the middle, and is red at its
+# end. Section → keys; values of `url` are judged besides: `ext::` is a program.
+HARMLESS = {
+    "core": frozenset({
+        "repositoryformatversion", "filemode", "bare", "logallrefupdates", "ignorecase", "precomposeunicode",
+        "symlinks", "autocrlf", "eol", "safecrlf", "quotepath", "abbrev", "compression",
+    }),
+    "remote": frozenset({"url", "fetch", "pushurl", "push", "tagopt", "prune", "mirror"}),
+    "branch": frozenset({"remote", "merge", "rebase", "pushremote", "description", "vscode-merge-base", "base"}),
+    "submodule": frozenset({"url", "active", "branch", "path"}),
+    "user": frozenset({"name", "email", "signingkey"}),
+    "extensions": frozenset({"objectformat", "refstorage"}),
+    "init": frozenset({"defaultbranch"}),
+    "pull": frozenset({"rebase", "ff"}),
+    "push": frozenset({"default", "autosetupremote"}),
+    "fetch": frozenset({"prune"}),
+    "merge": frozenset({"conflictstyle"}),
+    "rebase": frozenset({"autostash", "autosquash"}),
+    "rerere": frozenset({"enabled"}),
+    "color": frozenset({"ui"}),
+    "gc": frozenset({"auto"}),
+    "maintenance": frozenset({"auto"}),
+    "lfs": frozenset({"repositoryformatversion"}),
+}  # fmt: skip
 
 Setting = tuple[str, str, str, str]  # section, subsection, key, value
 
@@ -73,16 +85,51 @@ def _goes_on(line: str) -> bool:
     return escaped
 
 
+def plain(value: str) -> str:
+    """A value without quotation marks, escapes and a comment behind it, as parse_value() of git's config.c reads it."""
+    found, quoted, escaped = "", False, False
+    for one in value:
+        if escaped:
+            found += {"n": "\n", "t": "\t", "b": "\b"}.get(one, one)
+            escaped = False
+        elif one == "\\":
+            escaped = True
+        elif one == '"':
+            quoted = not quoted
+        elif one in "#;" and not quoted:
+            return found.rstrip()
+        else:
+            found += one
+    return found
+
+
+def is_harmless(setting: Setting) -> bool:
+    """Whether nothing is run, included or redirected for a setting."""
+    section, _, key, value = setting
+    program = key in ("url", "pushurl") and "::" in value
+    return key in HARMLESS.get(section, ()) and not program
+
+
+def named(setting: Setting) -> str:
+    """A setting's name with its dots."""
+    return ".".join(filter(None, setting[:3]))
+
+
+def obeyed(content: bytes) -> bytes:
+    """The settings of a configuration that may run or include something, one a line: all but the harmless ones."""
+    lines = [f"{named(one)} = {one[3]}" for one in settings(content) if not is_harmless(one)]
+    return "\n".join(lines).encode(errors="surrogateescape")
+
+
 def added(before: bytes, after: bytes) -> tuple[list[str], list[str]]:
     """The names of the settings that are new or have a new value: harmless ones, and all others."""
     known = settings(before)
-    harmless: list[str] = []
-    others: list[str] = []
-    for setting in settings(after):
-        if setting in known:
-            continue
-        section, subsection, key, value = setting
-        name = ".".join(filter(None, (section, subsection, key)))
-        program = key in ("url", "pushurl") and "::" in value
-        (harmless if (section, key) in HARMLESS and not program else others).append(name)
-    return harmless, others
+    new = [one for one in settings(after) if one not in known]
+    return [named(one) for one in new if is_harmless(one)], [named(one) for one in new if not is_harmless(one)]
+
+
+def difference(before: bytes, after: bytes) -> list[str]:
+    """What one has and the other has not, as lines of a diff."""
+    old, new = settings(before), settings(after)
+    gone = [f"- {named(one)} = {one[3]}" for one in old if one not in new]
+    return gone + [f"+ {named(one)} = {one[3]}" for one in new if one not in old]

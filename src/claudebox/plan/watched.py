@@ -93,53 +93,6 @@ DIRECTORIES = {
 
 SKIPPED = frozenset({"node_modules"})  # as large as it is written by others
 
-# What a repository's configuration may say without anything being run for it.
-HARMLESS = {
-    "core": frozenset({
-        "repositoryformatversion", "filemode", "bare", "logallrefupdates", "ignorecase", "precomposeunicode",
-        "symlinks", "autocrlf", "eol", "safecrlf", "quotepath", "abbrev", "compression",
-    }),
-    "remote": frozenset({"url", "fetch", "pushurl", "push", "tagopt", "prune", "mirror"}),
-    "branch": frozenset({"remote", "merge", "rebase", "pushremote", "description", "vscode-merge-base", "base"}),
-    "submodule": frozenset({"url", "active", "branch", "path"}),
-    "user": frozenset({"name", "email", "signingkey"}),
-    "extensions": frozenset({"objectformat", "refstorage"}),
-    "init": frozenset({"defaultbranch"}),
-    "pull": frozenset({"rebase", "ff"}),
-    "push": frozenset({"default", "autosetupremote"}),
-    "gc": frozenset({"auto"}),
-}  # fmt: skip
-
-
-def obeyed(text: bytes) -> bytes:
-    """The lines of a git configuration that may run or include something: all but the plainly harmless ones.
-
-    No parser of git's: what is written in an unusual way (on one line with its section, continued on the next one)
-    stays, and so does whatever follows a section that is not known.
-    """
-    kept: list[bytes] = []
-    known: frozenset[str] = frozenset()
-    for raw in text.splitlines():
-        line = raw.strip()
-        if line.startswith(b"["):
-            known = _section(line)
-            if not known:
-                kept.append(line)
-        elif line and line[:1] not in b"#;":
-            key, _, value = line.partition(b"=")
-            plain = key.strip().lower().decode(errors="replace") in known and not value.endswith(b"\\")
-            if not plain:
-                kept.append(line)
-    return b"\n".join(kept)
-
-
-def _section(line: bytes) -> frozenset[str]:
-    """The harmless keys of a section that stands alone on its line; none of any other."""
-    if not line.endswith(b"]") or line.count(b"[") != 1 or line.count(b"]") != 1:
-        return frozenset()
-    name, _, _ = line[1:-1].strip().partition(b" ")
-    return HARMLESS.get(name.lower().decode(errors="replace"), frozenset())
-
 
 def executes(text: bytes) -> bytes:
     """The lines of a rebase's todo list that run something."""

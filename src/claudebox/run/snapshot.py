@@ -10,7 +10,8 @@ import os
 
 from claudebox import descriptors
 from claudebox.model import Seen, Snapshot, Watch
-from claudebox.plan.watched import DIRECTORIES, FILES, executes, obeyed
+from claudebox.plan.gitconfig import obeyed
+from claudebox.plan.watched import DIRECTORIES, FILES, executes
 from claudebox.record import NamedTuple
 from claudebox.run import beneath
 from claudebox.run.gitlinks import Gitlinks

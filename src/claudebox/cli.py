@@ -36,8 +36,6 @@ def request(argv: list[str]) -> Request:
         raise ClaudeboxError("claudebox run needs a command", "claudebox run -n offline -- make test")
     if action == "shell" and rest:
         raise ClaudeboxError("claudebox shell takes no command", "claudebox run -- COMMAND")
-    if found.get("json") and not found.get("dry_run"):
-        raise ClaudeboxError("--json goes with --dry-run", "claudebox --dry-run --json")
     return make_request(found, action, rest)
 
 

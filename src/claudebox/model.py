@@ -787,11 +787,13 @@ class Change(NamedTuple):
 
 class ExitReport(NamedTuple):
     """What changed while a session ran. head: the commit that was checked out before; moved: links in git
-    directories, (path, what it says, where it is now, "" where it could not be moved); cut: there was more than is
-    looked at, and had not been at the start."""
+    directories, (path, what it says, where it is now, "" where it could not be moved); replaced: configurations
+    that the host replaced meanwhile, with the lines of a diff; cut: there was more than is looked at, and had not been
+    at the start."""
 
     root: str
     head: str
     changes: tuple[Change, ...]
     moved: tuple[tuple[str, str, str], ...] = ()
+    replaced: tuple[tuple[str, tuple[str, ...]], ...] = ()
     cut: bool = False

@@ -51,7 +51,7 @@ OPTIONS = (
     Option(("-m", "--mount"), "mounts", "list", "SRC[:DST][:ro|rw]", "one more mount, ro unless rw"),
     Option(("-C", "--project"), "project", "value", "DIR", "the project, instead of the current directory"),
     Option(("--dry-run",), "dry_run", "flag", "", "print what would be granted; start nothing, write nothing"),
-    Option(("--json",), "json", "flag", "", "with --dry-run: the plan as JSON"),
+    Option(("--json",), "json", "flag", "", "with --dry-run the plan, else the report at the end as JSON"),
     Option(("--allow",), "allow", "list", "NAME[:PORT]"),
     Option(("--learn",), "learn", "flag"),
     Option(("--host-port",), "host_ports", "list", "PORT"),

@@ -18,7 +18,7 @@ from capability import needs
 pytestmark = [needs("userns", "bwrap", "git", "late_mounts"), pytest.mark.uid0]
 
 RED = "claudebox: danger: changed while the session ran, and run on this host without being asked:"
-MOVED = "claudebox: danger: links appeared in a git directory, and git would have written through them; moved aside:"
+MOVED = "claudebox: danger: what git would have followed appeared in a git directory; it was moved aside:"
 LOCAL = ("-c", "protocol.file.allow=always")
 GIT = "git -c user.name=A -c user.email=a@b.example"
 # $OWNED is made by whatever runs; what runs lies in the project, as $RUN
@@ -104,10 +104,6 @@ OPEN = {
     "an include of an include": Attack(
         f'{PLANT}; git config --file conf/two core.fsmonitor "$RUN"', "git status", "conf/two",
         "mkdir conf; git config --file conf/one include.path two; touch conf/two; git config include.path ../conf/one",
-    ),
-    "a working tree that was added": Attack(
-        f"{EMBED}; git worktree add -q tree; echo ../../../sub/.git >.git/worktrees/tree/commondir",
-        "git -C tree status", ".git/worktrees/tree/commondir", argument="sub",
     ),
     "what direnv runs": Attack(f"{PLANT}; cp run.sh .envrc", "sh ./.envrc", ".envrc"),
     "what direnv runs, below": Attack(f"{PLANT}; mkdir -p a/b; cp run.sh a/b/.envrc", "sh a/b/.envrc", "a/b/.envrc"),

@@ -197,6 +197,65 @@ def test_a_lease_tells_who_may_still_write(box: Box) -> None:
     assert writer(str(config)) == ""
 
 
+# --- working trees that are added ------------------------------------------------------------------
+
+EMBED = (
+    "printf '#!/bin/sh\\ntouch %s/owned\\n' $PWD >run.sh; chmod +x run.sh; git init -q sub;"
+    " git -C sub -c user.name=A -c user.email=a@b.example commit -q --allow-empty -m x;"
+    " git -C sub config core.fsmonitor $PWD/run.sh; rm -f owned"
+)
+ASTRAY = "echo ../../../sub/.git >.git/worktrees/tree/commondir"
+
+
+@pytest.mark.parametrize("before", [False, True], ids=["the first one", "beside others"])
+@pytest.mark.parametrize("by", ["agent", "host"])
+def test_a_new_working_tree_that_leads_astray_ends_the_session(box: Box, by: str, before: bool) -> None:
+    if before:
+        box.git("worktree", "add", "-q", "../known", "-b", "known")
+    session = Session(box, box.app)
+    assert session.do(EMBED)[-1:] == ["status 0"]
+    if by == "agent":
+        assert session.do("git worktree add -q tree -b side")[-1:] == ["status 0"]
+    else:
+        box.git("worktree", "add", "-q", "tree", "-b", "side")
+    session.tell(ASTRAY)
+    status, said = session.ended()
+    assert status == 137 and "commondir would lead the host's git to ../../../sub/.git" in said, said
+    assert ".git/worktrees/tree/commondir -> ../../../sub/.git; now " in said, said
+    (box.app / "owned").unlink(missing_ok=True)
+    box.run(["git", "-C", "tree", "status"])
+    assert not (box.app / "owned").exists()
+    box.run(["sh", "-c", ASTRAY])
+    box.run(["git", "-C", "tree", "status"])
+    assert (box.app / "owned").exists(), "the control: it is an attack"
+
+
+def test_one_that_was_renamed_is_judged(box: Box, session: Session) -> None:
+    assert session.do("git worktree add -q tree -b side")[-1:] == ["status 0"]
+    session.tell("mkdir .git/worktrees/x; echo ../../sub >x; mv x .git/worktrees/x/commondir; read line")
+    status, said = session.ended()
+    assert status == 137 and "worktrees/x/commondir would lead" in said
+
+
+def test_new_working_trees_that_git_made_end_nothing(box: Box, session: Session) -> None:
+    for name in ("a", "b"):
+        assert session.do(f"git worktree add -q {name} -b side-{name}")[-1:] == ["status 0"]
+        box.git("worktree", "add", "-q", f"../{name}", "-b", f"host-{name}")
+        box.git("worktree", "remove", f"../{name}")
+    assert session.do("git -C a status --porcelain; git worktree remove a") == ["status 0"]
+    session.tell("exit 0")
+    assert session.end()[0] == 0
+
+
+def test_a_config_that_was_replaced_is_in_the_report_with_its_diff(box: Box, session: Session) -> None:
+    box.git("config", "branch.main.remote", "origin")
+    assert protected(session, box.app / ".git" / "config")
+    session.tell("exit 0")
+    status, said = session.end()
+    assert status == 0 and "claudebox: danger: .git/config was replaced on the host while the session ran" in said
+    assert "\n  + branch.main.remote = origin\n" in said
+
+
 def test_worktrees_that_come_and_go_on_the_host(box: Box) -> None:
     box.git("worktree", "add", "-q", "../tree", "-b", "side")
     session = Session(box, box.app)

@@ -106,6 +106,17 @@ def test_the_status_and_the_output_are_the_commands_own(box: Box) -> None:
     assert done.stderr.startswith(RED + "\n  .envrc: new; ")
 
 
+def test_the_report_for_programs(box: Box) -> None:
+    done = inside(box, "echo out; echo x >.envrc; ln -s /x .git/odd", "--json")
+    assert (done.status, done.stdout) == (0, "out\n")
+    found = json.loads(done.stderr)["exit_report"]
+    assert [(one["path"], one["row"], one["unasked"]) for one in found["changes"] if one["row"] != "link"] == [
+        (f"{box.app}/.envrc", "direnv", True)
+    ]
+    assert found["moved"][0]["path"] == f"{box.app}/.git/odd"
+    assert inside(box, "true", "--json").stderr == "", "nothing when nothing changed"
+
+
 def test_a_dry_run_looks_at_nothing_and_names_what_leads_into_the_project(box: Box) -> None:
     box.git("config", "core.hooksPath", ".husky/_")
     done = box.claudebox("run", "-n", "offline", "--dry-run", "--json", "--", "true")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from claudebox.model import Change, ExitReport, Seen, Snapshot, Watch
-from claudebox.plan.exit import change, compare, links
+from claudebox.plan.exit import change, compare, followed
 from claudebox.plan.gitconfig import HARMLESS, obeyed
 from claudebox.plan.watched import DIRECTORIES, FILES, ROWS, executes
 from claudebox.render import exit
@@ -165,9 +165,16 @@ def test_a_repository_that_was_born_stands_for_what_is_in_it() -> None:
     )  # fmt: skip
     found = compare(snapshot(), after)
     assert names(found) == [("repository", "new/.git", True), ("gitlink", "sub", True), ("link", "sub/.git/x", True)]
-    assert [one.path for one in links(found)] == [f"{ROOT}/sub/.git/x"]
+    assert [one.path for one in followed(found, f"{ROOT}/.git")] == [f"{ROOT}/sub/.git/x"]
     known = snapshot(seen("repository", "sub/.git", "directory"), seen("gitlink", "sub"))
     assert ("config", "sub/.git/config", True) in names(compare(known, after))
+
+
+def test_what_git_would_follow_is_moved_aside() -> None:
+    paths = (".git/worktrees/a/commondir", ".git/commondir", "sub/.git/worktrees/a/commondir")
+    found = compare(snapshot(), snapshot(*(seen("commondir", path) for path in paths)))
+    assert [one.path for one in followed(found, f"{ROOT}/.git")] == [f"{ROOT}/{paths[0]}"]
+    assert followed(found, "") == (), "no repository, no working trees of one"
 
 
 def test_a_row_of_another_release_is_red() -> None:
@@ -193,6 +200,23 @@ def test_a_report_is_short() -> None:
     text = said(report(*many, moved=moved))
     assert text.count("\n") < 60 and max(map(len, text.splitlines())) < 500
     assert "and 980 more" in text and "and 480 more" in text and "and 492 more" in text
+
+
+def test_a_configuration_that_was_replaced_is_red_with_its_diff() -> None:
+    (block,) = exit.blocks(report(replaced=((f"{ROOT}/.git/config", ("+ branch.x.remote = origin",)),)))
+    assert block.severity == "danger" and block.text.startswith(".git/config was replaced on the host")
+    assert block.rows == ("+ branch.x.remote = origin",)
+
+
+def test_a_report_for_programs() -> None:
+    found = change(seen("direnv", "\udcff\n/.envrc"), new=True)
+    moved, replaced = ((f"{ROOT}/.git/x", "/y", "/z"),), ((f"{ROOT}/.git/config", ("+ a.b = c",)),)
+    text = exit.as_json(report(found, moved=moved, replaced=replaced, cut=True))
+    read = json.loads(text)["exit_report"]
+    assert text.count("\n") == 1 and read["changes"][0] == found._asdict() and read["schema_version"] == 1
+    assert read["moved"] == [{"path": f"{ROOT}/.git/x", "said": "/y", "now": "/z"}]
+    assert read["replaced"] == [{"path": f"{ROOT}/.git/config", "lines": ["+ a.b = c"]}]
+    assert read["more_than_is_looked_at"] is True
 
 
 def test_the_command_to_look_is_safe_and_names_the_commit_before() -> None:

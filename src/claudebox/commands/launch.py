@@ -47,7 +47,7 @@ def perform(request: Request, environment: dict[str, str]) -> int:
         # nothing of what was shown counts
         plan, pins = until_right(lambda: decide(request, environment, start), edited)
     kept.note_written(here, written(plan), start.project.main)
-    return run(plan, {pin.path: pin.fd for pin in pins}, here, held)
+    return run(plan, {pin.path: pin.fd for pin in pins}, here, held, as_json=request.json)
 
 
 def begin(request: Request, environment: dict[str, str]) -> Start:
@@ -134,11 +134,11 @@ def announce(plan: SandboxPlan, accepted: tuple[tuple[str, ...], ...]) -> None:
         console.note(note.severity, note.text)
 
 
-def run(plan: SandboxPlan, pins: dict[str, int], here: int, held: locks.Held) -> int:
-    """Launch; the command's exit status."""
+def run(plan: SandboxPlan, pins: dict[str, int], here: int, held: locks.Held, *, as_json: bool = False) -> int:
+    """Launch; the command's exit status. as_json: the report at the end is for programs."""
     from claudebox.run.launch import launch
 
-    ending = launch(plan, pins, here, held)
+    ending = launch(plan, pins, here, held, as_json=as_json)
     if ending.interrupt is not None:
         # As if the terminal had told our group too: a shell loop and a pipeline end on one Ctrl-C.
         signal.signal(signal.SIGINT, signal.SIG_DFL)

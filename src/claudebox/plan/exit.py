@@ -53,6 +53,13 @@ def parents(path: str) -> list[str]:
     return found
 
 
-def links(changes: tuple[Change, ...]) -> tuple[Change, ...]:
-    """The links in git directories among them: git makes none by itself, so they are moved aside."""
-    return tuple(one for one in changes if one.row == "link")
+def followed(changes: tuple[Change, ...], common: str) -> tuple[Change, ...]:
+    """What git itself would follow, so that it is moved aside: links in git directories, as git makes none, and a
+    `commondir` of a working tree that says another thing than git wrote. common: the common git directory."""
+    return tuple(one for one in changes if one.row == "link" or leads_astray(one, common))
+
+
+def leads_astray(one: Change, common: str) -> bool:
+    """Whether a change is of the `commondir` of an entry of COMMON/worktrees."""
+    above = one.path.rpartition("/")[0].rpartition("/")[0]
+    return one.row == "commondir" and bool(common) and above == f"{common}/worktrees"

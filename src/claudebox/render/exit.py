@@ -8,6 +8,7 @@ from claudebox.render.script import quoted
 
 ROWS, LISTED = 20, 8  # lines of a block, names in one line
 DIFF = "diff --no-ext-diff --no-textconv --ignore-submodules=all"
+FOLLOWED = {"link", "commondir"}
 NESTED = {"repository", "bare", "pointer", "gitlink"}
 
 
@@ -22,10 +23,11 @@ class Block(NamedTuple):
 def blocks(report: ExitReport) -> tuple[Block, ...]:
     """What is said at the end of a session; nothing when nothing changed."""
     moved = {path for path, _, _ in report.moved}
-    changes = [one for one in report.changes if one.path not in moved or one.row != "link"]
+    changes = [one for one in report.changes if one.path not in moved or one.row not in FOLLOWED]
     found = [
         *unasked(report.root, [one for one in changes if one.unasked]),
         *aside(report),
+        *replaced(report),
         *asked(report.root, [one for one in changes if not one.unasked]),
         *ways_to_look(report, changes),
     ]
@@ -64,8 +66,33 @@ def aside(report: ExitReport) -> list[Block]:
     ]
     if not rows:
         return []
-    text = "links appeared in a git directory, and git would have written through them; moved aside:"
+    text = "what git would have followed appeared in a git directory; it was moved aside:"
     return [Block(severity="danger", text=text, rows=bounded(rows))]
+
+
+def replaced(report: ExitReport) -> list[Block]:
+    """The configurations that were replaced while the session ran."""
+    text = "was replaced on the host while the session ran; an agent that was quick may have written to it:"
+    return [
+        Block(severity="danger", text=f"{shown(report.root, path)} {text}", rows=bounded(list(lines)))
+        for path, lines in report.replaced
+    ]
+
+
+def as_json(report: ExitReport) -> str:
+    """A report on one line, for programs. Bytes that are not UTF-8 appear as surrogate escapes."""
+    import json
+
+    found = {
+        "schema_version": 1,
+        "project": report.root,
+        "commit": report.head,
+        "changes": [one._asdict() for one in report.changes],
+        "moved": [{"path": path, "said": to, "now": now} for path, to, now in report.moved],
+        "replaced": [{"path": path, "lines": lines} for path, lines in report.replaced],
+        "more_than_is_looked_at": report.cut,
+    }
+    return json.dumps({"exit_report": found}) + "\n"
 
 
 def asked(root: str, changes: list[Change]) -> list[Block]:

@@ -16,23 +16,28 @@ from claudebox.run import session
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from claudebox.render.exit import Block
     from claudebox.run.listings import Listings
 
 LIMIT = 1 << 26  # bytes of a record
 MOST = 1000  # links that are moved aside
+SHORT = 1 << 12  # bytes of a file that leads like one
 
 
 class ExitCheck:
-    """The check of this session. released: the agent may have run."""
+    """The check of this session. released: the agent may have run; replaced: says which configurations the host
+    replaced meanwhile."""
 
-    def __init__(self, plan: SandboxPlan, here: int) -> None:
-        """here: the instance's directory, which lies where the plan says."""
+    def __init__(self, plan: SandboxPlan, here: int, *, as_json: bool = False) -> None:
+        """here: the instance's directory, which lies where the plan says; as_json: the report is for programs."""
         self.watch, self.git, self.here = plan.watch, plan.tools.git, here
         self.name = f"{os.getpid()}{session.SNAPSHOT}"
         self.before: Snapshot | None = None
         self.listings: Listings | None = None
-        self.released = False
+        self.released, self.as_json = False, as_json
+        self.replaced: Callable[[], tuple[tuple[str, tuple[str, ...]], ...]] = tuple
 
     def begin(self) -> None:
         """Take the first snapshot and put it down. Raises ClaudeboxError: then the agent must not run."""
@@ -49,7 +54,20 @@ class ExitCheck:
         """Compare, move aside, say what there is to say. Called when the sandbox is gone, before its record is."""
         if self.before is None:
             return
-        blocks = compared(self.before, self.git, self.here, self.listings) if self.released else ()
+        blocks: tuple[Block, ...] = ()
+        if self.released:
+            try:
+                report = compared(self.before, self.git, self.here, self.listings, self.replaced())
+                if self.as_json and report is not None:
+                    from claudebox.render import exit
+
+                    console.write(exit.as_json(report))
+                else:
+                    blocks = worded(report)
+            except ClaudeboxError as problem:
+                from claudebox.render import exit
+
+                blocks = exit.blind(problem.message)
         if blocks and not console.heard():
             try:
                 write(self.here, self.name, said(blocks))
@@ -76,60 +94,76 @@ def look(watch: Watch, git: str, here: int, listings: Listings) -> Snapshot:
     return found
 
 
-def compared(before: Snapshot, git: str, here: int, listings: Listings | None = None) -> tuple[Block, ...]:
-    """What there is to say about a session that began with a snapshot. Moves links in git directories aside.
+def compared(
+    before: Snapshot,
+    git: str,
+    here: int,
+    listings: Listings | None = None,
+    replaced: tuple[tuple[str, tuple[str, ...]], ...] = (),
+) -> ExitReport | None:
+    """What changed in a session that began with a snapshot; None where nothing did. Moves aside what git would follow.
 
-    listings: of the first look, if it was ours.
+    listings: of the first look, if it was ours; replaced: configurations that the host replaced. Raises ClaudeboxError.
     """
     from claudebox.run.listings import Listings
 
     known = listings.again() if listings else Listings(here, before.watch.root)
-    try:
-        after = look(before.watch, git, here, known)
-    except ClaudeboxError as problem:
-        from claudebox.render import exit
-
-        return exit.blind(problem.message)
-    if after.seen == before.seen and after.cut <= before.cut:
-        return ()
-    from claudebox.plan.exit import compare, links
-    from claudebox.render import exit
+    after = look(before.watch, git, here, known)
+    if after.seen == before.seen and after.cut <= before.cut and not replaced:
+        return None
+    from claudebox.plan.exit import compare, followed
 
     changes = compare(before, after)
-    report = ExitReport(
+    return ExitReport(
         root=before.watch.root,
         head=before.head,
         changes=changes,
-        moved=tuple(move_aside(here, one) for one in links(changes)[:MOST]),
+        moved=tuple(move_aside(here, one) for one in followed(changes, before.watch.common)[:MOST]),
+        replaced=replaced,
         cut=after.cut and not before.cut,
     )
+
+
+def worded(report: ExitReport | None) -> tuple[Block, ...]:
+    """A report for a person."""
+    if report is None:
+        return ()
+    from claudebox.render import exit
+
     return exit.blocks(report)
 
 
-def move_aside(here: int, link: Change) -> tuple[str, str, str]:
-    """Take a link out of a git directory, following none: (path, what it says, where it is now or "")."""
-    directory, _, name = link.path.rpartition("/")
-    to = link.state.removeprefix("link ")
+def move_aside(here: int, one: Change) -> tuple[str, str, str]:
+    """Take a link, or a file that leads like one, out of a git directory, following none: (path, what it says,
+    where it is now or "")."""
+    directory, _, name = one.path.rpartition("/")
+    to = one.state.removeprefix("link ") if one.row == "link" else ""
     try:
         parent = descriptors.walk(None, descriptors.parts(directory))
         try:
-            return link.path, to, taken_out(here, parent, name, to)
+            if one.row != "link":
+                to = (descriptors.read_file(parent, name, SHORT) or b"").decode(errors="surrogateescape").rstrip("\n")
+            return one.path, to, taken_out(here, parent, name, to, link=one.row == "link")
         finally:
             os.close(parent)
     except OSError:
-        return link.path, to, ""
+        return one.path, to, ""
 
 
-def taken_out(here: int, parent: int, name: str, to: str) -> str:
-    """Make the same link in the instance's `aside/`, then remove it from parent; where it is now. Raises OSError."""
+def taken_out(here: int, parent: int, name: str, to: str, *, link: bool) -> str:
+    """Make the same link, or a file with what it says, in the instance's `aside/`, then remove it from parent; where
+    it is now. Raises OSError."""
     import time
 
-    if os.readlink(name, dir_fd=parent) != to:
+    if link and os.readlink(name, dir_fd=parent) != to:
         return ""
     aside = descriptors.make_directory(here, "aside")
     try:
         kept = os.fsdecode(os.fsencode(name)[:200]) + f".{time.time_ns()}"
-        os.symlink(to, kept, dir_fd=aside)
+        if link:
+            os.symlink(to, kept, dir_fd=aside)
+        else:
+            descriptors.create_file(aside, kept, to.encode(errors="surrogateescape"), 0o600)
         try:
             os.unlink(name, dir_fd=parent)
         except PermissionError:  # an agent can take the modes away
@@ -184,7 +218,11 @@ def resumed(text: bytes, git: str, here: int) -> tuple[Block, ...]:
         before = from_text(found)
     except (ValueError, KeyError, TypeError, RecursionError):
         return exit.blind("its snapshot was not written whole")
-    return exit.later(compared(before, git, here), "that was killed")
+    try:
+        found_now = worded(compared(before, git, here))
+    except ClaudeboxError as problem:
+        found_now = exit.blind(problem.message)
+    return exit.later(found_now, "that was killed")
 
 
 # --- records -------------------------------------------------------------------------------------

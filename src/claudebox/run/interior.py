@@ -115,8 +115,10 @@ def complete(site: Site, sandbox: Sandbox, ready: Ready) -> Supervision:
     supervision = Supervision(site.plan, sandbox, ready.terminal, ready.arrivals)
     supervision.record = site.record.add
     kept, ours = ready.clones
-    supervision.put_back = Mending(site.plan, supervision, spares.receive(ours, kept)).put_back
+    mending = Mending(site.plan, supervision, spares.receive(ours, kept))
+    supervision.put_back, site.check.replaced = mending.put_back, mending.replaced
     mounts.verify(site.plan, sandbox.init, ready.roots)
+    mending.watch_new_trees()
     if ready.network:
         ready.network.lead_out(ready.arrivals)  # only after the rules
         ready.network.follow(supervision)

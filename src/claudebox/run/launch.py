@@ -21,16 +21,17 @@ class Ending(NamedTuple):
     interrupt: int | None
 
 
-def launch(plan: SandboxPlan, pins: dict[str, int], here: int, held: locks.Held) -> Ending:
+def launch(plan: SandboxPlan, pins: dict[str, int], here: int, held: locks.Held, *, as_json: bool = False) -> Ending:
     """Start the sandbox, supervise it, leave nothing.
 
-    pins: source → descriptor, from the survey; here: the instance's directory; held: its locks.
+    pins: source → descriptor, from the survey; here: the instance's directory; held: its locks;
+    as_json: the report at the end is for programs.
     Raises ClaudeboxError when anything of the plan cannot be enforced; then the command never ran.
     """
     signals.hold()
     try:
         with Leaving() as leaving:  # 15: in reverse, on every way out
-            return live(site.furnish(plan, pins, here, held, leaving))  # 4 to 6
+            return live(site.furnish(plan, pins, here, held, leaving, as_json=as_json))  # 4 to 6
     except signals.Arrived as early:
         typed = early.typed and early.number == signal.SIGINT
         return Ending(status=128 + early.number, interrupt=os.getpid() if typed else None)

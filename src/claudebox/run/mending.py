@@ -23,6 +23,7 @@ from claudebox.run import mounts, spares
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from claudebox.model import SandboxPlan
+    from claudebox.run.newtrees import NewTrees
     from claudebox.run.notify import Changes
     from claudebox.run.supervise import Supervision
 
@@ -47,8 +48,10 @@ class Mending:
         self.optional = {trees, *entries}
         kept = [t for t, mask in self.masks.items() if mask.access == "ro" and t not in self.sockets]
         self.before = {target: content(target) for target in kept}
+        self.first = dict(self.before)
         self.dropped: set[str] = set()
         self.changes: Changes | None = None
+        self.trees: NewTrees | None = None
 
     def put_back(self, gone: list[str]) -> str:
         """Mount what is gone again; why the session has to end, "" where all is well. gone: mount points."""
@@ -76,11 +79,13 @@ class Mending:
     def _put_back(self, missing: list[str]) -> str:
         sandbox = self.supervision.sandbox
         again = [self.masks[t] for t in sorted(missing, key=lambda path: path.count("/")) if self._has_place(t)]
-        mounts.enter(mounts.masking(again, sandbox.guard.pid), sandbox.init)
+        mounts.enter(mounts.masking(again, sandbox.guard.pid), sandbox.init, seconds=mounts.LIMIT)
         still = mounts.detached(self.plan, mountinfo.read(f"/proc/{sandbox.init}/mountinfo"))
         for target in self.optional.intersection(still).difference(self.dropped):
             if not os.path.lexists(target):  # the host removed a working tree: nothing is left to protect
                 self.dropped.add(target)
+                if self.trees:
+                    self.trees.protected.discard(os.path.basename(target))
                 self.supervision.say(f"the host removed {target}")
         # one that is not back has no name just now, and its appearance wakes us
         return next(filter(None, (self._judge(target) for target in missing if target not in still)), "")
@@ -120,6 +125,34 @@ class Mending:
         said = f", new in it: {', '.join(harmless)}" if harmless else ""
         self.supervision.say(f"the host replaced {target}; it is protected again{said}")
         return ""
+
+    def replaced(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """The configurations that were replaced while the session ran, each with what is other in it now."""
+        from claudebox.plan import gitconfig
+
+        found = []
+        for target, first in self.first.items():
+            try:
+                now = content(target) if _is_config(target) else first
+            except OSError:
+                continue  # the exit check says it
+            if isinstance(first, bytes) and isinstance(now, bytes) and first != now:
+                found.append((target, tuple(gitconfig.difference(first, now)) or ("only its layout",)))
+        return tuple(found)
+
+    def watch_new_trees(self) -> None:
+        """Watch the working trees that are added from now on. Raises ClaudeboxError."""
+        if not self.plan.repository:
+            return
+        from claudebox.run.newtrees import NewTrees
+
+        trees = f"{self.plan.repository}/worktrees"
+        names = {os.path.basename(t) for t in self.masks if os.path.dirname(t) == trees}
+        try:
+            self.trees = NewTrees(self.plan.repository, names, self.supervision)
+        except OSError as error:
+            hint = "end what watches many files, or raise fs.inotify.max_user_instances"
+            raise ClaudeboxError(f"the repository cannot be watched: {error.strerror}", hint) from None
 
     def _watch(self) -> None:
         """Be woken when a name appears that was missing. Begun before the first look, so that none is missed."""

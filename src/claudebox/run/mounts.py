@@ -25,6 +25,7 @@ FROM_EMPTY, TO_EMPTY = 0x04, 0x40
 READ_ONLY, NO_SUID, NO_DEV = 1, 2, 4
 DETACH = 2
 STAGING = "/run/s"
+LIMIT = 10.0  # seconds that putting back may take: a mount point on a dead file system never answers
 
 
 def waiting(
@@ -44,11 +45,15 @@ def waiting(
     return fork_waiting(group, CLONE_NEWNS, [make], keep=keep)
 
 
-def enter(waiting: Waiting, pid: int, arrivals: signals.Arrivals | None = None) -> None:
-    """Have it done in the sandbox of pid. Raises ClaudeboxError with what the fork said, or Arrived."""
+def enter(
+    waiting: Waiting, pid: int, arrivals: signals.Arrivals | None = None, *, seconds: float | None = None
+) -> None:
+    """Have it done in the sandbox of pid, at most for so long. Raises ClaudeboxError with what the fork said, or
+    Arrived."""
     tell(waiting, f"/proc/{pid}/ns/mnt")
     try:
-        signals.wait(waiting.answer, None, arrivals)
+        if not signals.wait(waiting.answer, seconds, arrivals):
+            raise ClaudeboxError("the sandbox's mounts could not be made in time", "a file system may hang")
         answered(waiting, "the sandbox's mounts could not be made", "a link may have been planted there")
     finally:
         kill(waiting)

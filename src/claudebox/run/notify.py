@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-ATTRIB, CLOSE_WRITE, MOVED_FROM, MOVED_TO, CREATE, DELETE = 0x4, 0x8, 0x40, 0x80, 0x100, 0x200
+MODIFY, ATTRIB, CLOSE_WRITE, MOVED_FROM, MOVED_TO, CREATE, DELETE = 0x2, 0x4, 0x8, 0x40, 0x80, 0x100, 0x200
 DELETE_SELF, MOVE_SELF, OVERFLOW, IGNORED = 0x400, 0x800, 0x4000, 0x8000
 ONLY_DIRECTORY = 0x1000000
 CHANGES = CLOSE_WRITE | MOVED_FROM | MOVED_TO | CREATE | DELETE | ATTRIB | DELETE_SELF | MOVE_SELF
@@ -25,14 +25,17 @@ REALTIME, ABSOLUTE, CANCEL_ON_SET = 0, 1, 2
 class Changes:
     """The changes of some names in some directories. For other directories: `close`, and make another."""
 
-    def __init__(self, directories: Sequence[int | str], names: Sequence[str]) -> None:
-        """directories: descriptors of them, or paths. Raises OSError: one is none, or inotify is used up."""
+    def __init__(self, directories: Sequence[int | str], names: Sequence[str], *, more: int = 0) -> None:
+        """directories: descriptors of them, or paths; more: of inotify(7) besides CHANGES.
+
+        Raises OSError: one is none, or inotify is used up.
+        """
         self.names = {os.fsencode(name) for name in names}
         self.descriptor = checked(LIBC.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK), "inotify")
         try:
             for directory in directories:
                 path = directory if isinstance(directory, str) else f"/proc/self/fd/{directory}"
-                mask = ctypes.c_uint(CHANGES | ONLY_DIRECTORY)
+                mask = ctypes.c_uint(CHANGES | more | ONLY_DIRECTORY)
                 checked(LIBC.inotify_add_watch(self.descriptor, os.fsencode(path), mask), "inotify")
         except OSError:
             os.close(self.descriptor)

@@ -36,13 +36,18 @@ class Frame(NamedTuple):
     ended: Once
 
 
-def furnish(plan: SandboxPlan, pins: dict[str, int], here: int, held: locks.Held, leaving: Leaving) -> Site:
-    """What has to be there before the first process. Raises ClaudeboxError."""
+def furnish(
+    plan: SandboxPlan, pins: dict[str, int], here: int, held: locks.Held, leaving: Leaving, *, as_json: bool = False
+) -> Site:
+    """What has to be there before the first process. Raises ClaudeboxError.
+
+    as_json: the report at the end is for programs.
+    """
     leaving.callback(locks.leave, held)
     record = session.Record(plan, here)  # 4: the session's record; what earlier ones left is told
     leaving.callback(record.remove)
     tell_left_behind(plan, here, held, record)
-    check = exitcheck.ExitCheck(plan, here)
+    check = exitcheck.ExitCheck(plan, here, as_json=as_json)
     leaving.callback(check.leave)
     home = descriptors.high(os.open("home", descriptors.DIRECTORY, dir_fd=here))
     for moved in (*home_files.clear_way(plan, here, home), *settings.clear_way(plan, here, home)):  # 5

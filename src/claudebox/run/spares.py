@@ -88,7 +88,7 @@ def put_back(plan: SandboxPlan, gone: list[str], spares: Spares, group: int, ini
 
     kept_open = (theirs, *(spares[target] for target in targets))
     try:
-        mounts.enter(fork_waiting(group, CLONE_NEWNS, [again], keep=kept_open), init)
+        mounts.enter(fork_waiting(group, CLONE_NEWNS, [again], keep=kept_open), init, seconds=mounts.LIMIT)
         for target in targets:
             os.close(spares.pop(target))
         spares |= receive(ours, targets)

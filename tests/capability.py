@@ -209,6 +209,15 @@ PROBES: dict[str, Callable[[], object]] = {
     "firejail": _trying("firejail", "--quiet", "--noprofile", "--net=none", "true"),
     "nft": _trying("unshare", "--user", "--map-root-user", "--net", "nft", "add table inet probe"),
     "memory_cgroup": _memory_cgroup,
+    "tproxy": _trying(
+        "unshare",
+        "--user",
+        "--map-root-user",
+        "--net",
+        "nft",
+        "table inet probe { chain lead { type filter hook prerouting priority -150; "
+        "meta nfproto ipv4 meta l4proto 6 tproxy ip to 127.0.0.1:1; }; }",
+    ),
     "tun": _tun,
     "slirp4netns": _trying("slirp4netns", "--version"),
     "pasta": _trying("pasta", "--version"),

@@ -29,8 +29,12 @@ ZONE: dict[str, tuple[str, ...]] = {
     "zero.test": ("0.0.0.0", "::"),
     "github.com": (PUBLIC4, PUBLIC6),
     "api.anthropic.com": (PUBLIC4, PUBLIC6),
+    "wild.test": (PUBLIC4,),
+    "xn--bcher-kva.test": (PUBLIC4, PUBLIC6),
     "many.test": tuple(f"203.0.113.{n}" for n in range(1, 121)),  # does not fit in a datagram
 }
+# Whatever stands before it.
+WILD, BELOW = ".wild.test", (PUBLIC4, PUBLIC6)
 # One after the other: each question of this name gets the next answer.
 CHANGING: dict[str, tuple[str, ...]] = {
     "rebind.test": (PUBLIC4, LAN4),
@@ -47,7 +51,7 @@ def answer(query: bytes, asked: dict[str, int], *, stream: bool) -> tuple[str, b
         at += 1 + length
     name = ".".join(labels).lower()
     (kind,) = struct.unpack_from(">H", query, at + 1)
-    addresses = ZONE.get(name)
+    addresses = BELOW if name.endswith(WILD) else ZONE.get(name)
     family = socket.AF_INET6 if kind == AAAA else socket.AF_INET
     if name in CHANGING:
         turns = CHANGING[name]

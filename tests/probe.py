@@ -73,6 +73,22 @@ def fast_open(sock: socket.socket, data: bytes, address: tuple[Any, ...]) -> Non
     sock.sendto(data, socket.MSG_FASTOPEN, address)
 
 
+def say(case: Case) -> str:
+    """Bytes of our own after the greeting; whether the very same came back."""
+    address = target(case)
+    with made(case, address, socket.SOCK_STREAM) as sock:
+        sock.connect(address)
+        greeting = sock.recv(100).decode(errors="replace").strip()
+        data = bytes.fromhex(case["payload"])
+        size = case.get("pieces", 1 << 20)
+        for at in range(0, len(data), size):
+            sock.sendall(data[at : at + size])
+        back = b""
+        while len(back) < len(data) and (more := sock.recv(1 << 16)):
+            back += more
+        return f"{greeting} {'the same' if back == data else 'other'}"
+
+
 def udp(case: Case) -> str:
     """Unconnected: the answer may come from anywhere (a group's, from a member)."""
     address = target(case)
@@ -176,7 +192,7 @@ def use(case: Case) -> str:
 
 
 HOW = {
-    "tcp": tcp, "udp": udp, "udp-connected": udp_connected, "icmp": icmp, "dns": dns, "dns-tcp": dns_tcp,
+    "tcp": tcp, "say": say, "udp": udp, "udp-connected": udp_connected, "icmp": icmp, "dns": dns, "dns-tcp": dns_tcp,
     "resolve": resolve, "opened": opened, "raw": raw, "abstract": abstract, "hold": hold, "use": use,
 }  # fmt: skip
 

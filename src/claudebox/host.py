@@ -192,7 +192,7 @@ def survey_uplink(
     profile: Profile, path: str, untrusted: tuple[str, ...], ours: str, *, keep: bool
 ) -> tuple[Uplink | None, str, tuple[Note, ...]]:
     """Where the tier has rules: how the host reaches the world, and nft."""
-    if profile.tier.value != "internet-only":
+    if profile.tier.value not in ("internet-only", "allowlist"):
         return None, "", ()
     from claudebox import uplink
 

@@ -349,7 +349,8 @@ class Uplink(NamedTuple):
     """How the host reaches the world, and what could carry a sandbox's packets there.
 
     nameservers: of its resolv.conf, in order; tun: what is wrong with /dev/net/tun, "" if nothing;
-    names: what the names of allow_lan resolve to now; root: we are uid 0 of the initial user namespace.
+    names: what the names of allow_lan resolve to now; root: we are uid 0 of the initial user namespace; ipv6: the
+    kernel has it.
     """
 
     addresses: tuple[HostAddress, ...]
@@ -359,6 +360,7 @@ class Uplink(NamedTuple):
     tun: str
     names: tuple[tuple[str, tuple[Prefix, ...]], ...]
     root: bool
+    ipv6: bool = True
 
 
 class UserFile(NamedTuple):
@@ -648,9 +650,24 @@ class Interface(NamedTuple):
     keeps_resolver: bool = False
 
 
+class Exempt(NamedTuple):
+    """An exception of allow_lan as the gateway obeys it. port 0: all of them."""
+
+    prefix: Prefix
+    port: int
+
+
+class Gate(NamedTuple):
+    """The gateway's end in a netns that has no way out. addresses: its own there, where names are answered; exempt:
+    what may be dialled although the table refuses it."""
+
+    addresses: tuple[str, ...]
+    exempt: tuple[Exempt, ...] = ()
+
+
 class NetworkPlan(NamedTuple):
     """How much network, and who carries it. ruleset: the nft file, whole; allow_lan: each with the addresses
-    that it was pinned to; own: the host's own networks as the rules have them."""
+    that it was pinned to; own: the host's own networks as the rules have them; gate: of tier allowlist."""
 
     tier: Tier
     backend: str
@@ -665,6 +682,7 @@ class NetworkPlan(NamedTuple):
     learn: bool = False
     interface: Interface | None = None
     own: tuple[Prefix, ...] = ()
+    gate: Gate | None = None
 
 
 class Login(NamedTuple):

@@ -21,6 +21,8 @@ IFA_ADDRESS, IFA_LOCAL = 1, 2
 RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_TABLE, RTA_MULTIPATH, RTA_VIA, RTA_NH_ID = 1, 4, 5, 15, 9, 18, 30
 CLONED = 0x200
 NODAD, STATIC, MAIN, UNICAST = 0x02, 4, 254, 1
+RTA_PREFSRC, LOCAL_TABLE, HOST_SCOPE, LOCAL = 7, 255, 254, 2
+LOOPBACK = 1  # the index of lo in every netns
 INET, INET6 = 2, 10
 
 
@@ -65,16 +67,18 @@ def listener() -> int:
     return opened.detach()
 
 
-def drain(descriptor: int) -> None:
-    """Take everything that a listener holds; what it says is asked anew by a dump."""
+def drain(descriptor: int) -> bool:
+    """Take everything that a listener holds; whether there was anything. What it says is asked anew by a dump."""
+    found = False
     while True:
         try:
             if not os.read(descriptor, 1 << 16):
-                return
+                return found
         except BlockingIOError:
-            return
+            return found
         except OSError:  # ENOBUFS: there was more than it could hold
-            continue
+            pass
+        found = True
 
 
 def add_address(device: int, raw: bytes, length: int) -> None:
@@ -89,6 +93,14 @@ def add_default(device: int, gateway: bytes) -> None:
     family = INET if len(gateway) == 4 else INET6
     body = struct.pack("=BBBBBBBBI", family, 0, 0, 0, MAIN, STATIC, 0, UNICAST, 0)
     _change(NEWROUTE, body, (RTA_GATEWAY, gateway), (RTA_OIF, struct.pack("=I", device)))
+
+
+def add_everything(device: int, source: bytes) -> None:
+    """Have every address of the family of source end on device, as if it were this machine's. Raises OSError."""
+    family = INET if len(source) == 4 else INET6
+    body = struct.pack("=BBBBBBBBI", family, 0, 0, 0, LOCAL_TABLE, STATIC, HOST_SCOPE, LOCAL, 0)
+    preferred = ((RTA_PREFSRC, source),) if family == INET else ()
+    _change(NEWROUTE, body, (RTA_OIF, struct.pack("=I", device)), *preferred)
 
 
 def _change(kind: int, body: bytes, *attributes: tuple[int, bytes]) -> None:

@@ -42,7 +42,7 @@ class Option(NamedTuple):
 
 OPTIONS = (
     Option(("-P", "--profile"), "profiles", "list", "NAME", "a profile; repeat to layer, left to right"),
-    Option(("-n", "--network"), "network", "value", "TIER", "internet-only (the default), offline, or full"),
+    Option(("-n", "--network"), "network", "value", "TIER", "internet-only (the default), offline, allowlist, or full"),
     Option(
         ("--agent",), "agent", "value", "NAME", "claude (the default), codex, gemini, opencode, or a file in agents/"
     ),

@@ -27,7 +27,7 @@ def survey(profile: Profile, find: Callable[[str], str], ours: str, *, keep: boo
     remembered. Raises ClaudeboxError."""
     wanted = CARRIERS if profile.backend.value == "auto" else {profile.backend.value: CARRIERS[profile.backend.value]}
     carriers = []
-    for name in wanted:
+    for name in wanted if profile.tier.value == "internet-only" else ():
         program = find(name)
         if program:
             carriers.append(_carrier(name, program, ours, keep=keep))
@@ -43,6 +43,7 @@ def survey(profile: Profile, find: Callable[[str], str], ours: str, *, keep: boo
             tun=_tun(),
             names=_resolved(sorted(names)),
             root=os.geteuid() == 0 and _initial(),
+            ipv6=os.path.isdir("/proc/sys/net/ipv6/conf"),
         )
     except OSError as error:
         raise ClaudeboxError(f"cannot read this machine's addresses and routes: {error.strerror}") from None

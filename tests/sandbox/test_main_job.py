@@ -140,11 +140,11 @@ def test_a_dry_run_writes_nothing(box: Box) -> None:
 
 
 @needs(*SANDBOX)
-@pytest.mark.parametrize("tier", ["allowlist"])
-def test_a_tier_that_cannot_be_enforced_is_refused(box: Box, tier: str) -> None:
-    done = box.claudebox("run", "-n", tier, "--", "true")
+@pytest.mark.parametrize("option", ["--host-port", "--publish"])
+def test_what_cannot_be_enforced_is_refused(box: Box, option: str) -> None:
+    done = box.claudebox("run", "-n", "offline", "-y", option, "5432", "--", "true")
     assert done.status == 125 and done.stdout == ""
-    assert tier in done.stderr and "-n offline" in done.stderr and "-n full" in done.stderr
+    assert "is not part of this release" in done.stderr and "leave" in done.stderr
 
 
 @needs(*SANDBOX)

@@ -9,7 +9,7 @@ from claudebox.allowing import told
 from claudebox.model import AllowRule, NetworkPlan, SandboxPlan
 from claudebox.text import printable
 
-HIDDEN = ("why", "own", "interface")  # what the other fields are made of
+HIDDEN = ("why", "own", "interface", "gate")  # what the other fields are made of
 
 
 def values(network: NetworkPlan) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def lines(network: NetworkPlan) -> list[str]:
     """What of the network a person reads: tier, who carries it, exceptions, what is refused and why."""
     found = [f"network    {network.tier} ({network.why.origin})"]
     found += listed(network)
-    if network.interface is None:
+    if network.interface is None and network.gate is None:
         return found
     found.append(f"backend    {network.backend}")
     found.append(f"resolver   {network.resolver}")
@@ -69,7 +69,7 @@ def picture(network: NetworkPlan) -> list[str]:
     """The way of a packet out of the sandbox, rule by rule in their order."""
     way = network.interface
     if way is None:
-        return []
+        return _gateway(network) if network.gate else []
     rules = [
         f"port 53 of {', '.join(way.resolvers)}: accepted, the resolver",
         "metadata, loopback, multicast, what embeds IPv4: refused",
@@ -90,6 +90,34 @@ def picture(network: NetworkPlan) -> list[str]:
         f"{network.backend:16}a process of yours: it opens ordinary sockets on the host",
         "  ▼",
         "the internet    back come answers alone: the input rules drop what nobody asked for",
+    ]
+
+
+def _gateway(network: NetworkPlan) -> list[str]:
+    """The way of a connection in tier allowlist."""
+    steps = [
+        f"names: {network.resolver} answers for those that a rule names, each with an address of the gateway's own",
+        "UDP, ICMP: refused at once",
+        "TCP to any address: arrives at the gateway, which knows what was dialled",
+    ]
+    judged = [
+        "no rule for this name or address and this port: refused",
+        "a TLS hello on port 443 that is for another name, for none, or encrypted: refused",
+        "the host looks the name up; metadata, loopback, multicast, what embeds IPv4: refused",
+        *([f"allow_lan {', '.join(map(printable, network.allow_lan))}: accepted"] if network.allow_lan else []),
+        "the host's own addresses and networks, as they become, private, reserved: refused",
+        "everything else is public: the very address that was judged is dialled",
+    ]
+    return [
+        "agent           (its network namespace has no way out)",
+        "  ▼",
+        "inside",
+        *(f"  │             {step}" for step in steps),
+        "  ▼",
+        "gateway         a process of yours outside, which serves the sockets that were made inside",
+        *(f"  │             {number}  {step}" for number, step in enumerate(judged, 1)),
+        "  ▼",
+        "the internet    an ordinary connection of the host",
     ]
 
 

@@ -18,6 +18,7 @@ from claudebox.run.terminal import Terminal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from claudebox.run.gateway import Gateway
     from claudebox.run.login import Broker
     from claudebox.run.namespaces import Waiting
     from claudebox.run.network import Network
@@ -36,7 +37,7 @@ class Ready(NamedTuple):
     clones: tuple[tuple[str, ...], int]
     roots: dict[str, tuple[str, str]]
     limits: Limits
-    network: Network | None
+    network: Network | Gateway | None
     broker: Broker | None
 
 
@@ -68,13 +69,19 @@ def prepare(site: Site, frame: Frame) -> Ready:
     )
 
 
-def prepare_network(site: Site, frame: Frame) -> Network | None:
+def prepare_network(site: Site, frame: Frame) -> Network | Gateway | None:
     """What carries the sandbox's packets, where the tier has a way out; it goes after the sandbox."""
-    if site.plan.network.interface is None:
-        return None
-    from claudebox.run.network import Network
+    network: Network | Gateway
+    if site.plan.network.gate is not None:
+        from claudebox.run.gateway import Gateway
 
-    network = Network(site.plan, site.plan.network.interface)
+        network = Gateway(site.plan, site.here)
+    elif site.plan.network.interface is not None:
+        from claudebox.run.network import Network
+
+        network = Network(site.plan, site.plan.network.interface)
+    else:
+        return None
     site.leaving.callback(network.leave)
     site.leaving.callback(frame.ended.now)
     return network

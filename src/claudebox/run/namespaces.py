@@ -82,7 +82,7 @@ def _perform(group: int, kept: tuple[int, ...], work: Callable[[], None]) -> Non
         work()
         message = b"ok"
     except BaseException as error:
-        message = _said(error)
+        message = said(error)
     finally:
         try:
             os.write(kept[-1], message)
@@ -90,7 +90,25 @@ def _perform(group: int, kept: tuple[int, ...], work: Callable[[], None]) -> Non
             os._exit(0)
 
 
-def _said(error: BaseException) -> bytes:
+def fork_serving(group: int, keep: tuple[int, ...], work: Callable[[], None]) -> int:
+    """Fork a process that works on its own until it is done, in a process group, with no descriptors but those to
+    keep; its pid, which the caller reaps. It enters no namespace."""
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            os.setpgid(0, group)
+            for number in map(int, os.listdir("/proc/self/fd")):
+                if number > 2 and number not in keep:
+                    _close(number)
+            work()
+            status = 0
+        finally:
+            os._exit(status)
+    return child
+
+
+def said(error: BaseException) -> bytes:
     """What went wrong, and behind a null what to do about it; one write that a pipe takes whole."""
     if isinstance(error, ClaudeboxError):
         text = f"{error.message[:3000]}\0{error.hint}"

@@ -40,6 +40,8 @@ def build(profile: Profile, host: Host, spec: AgentSpec) -> tuple[NetworkPlan, t
             return plan, (), (Note("weakening", text),)
         case "internet-only" if host.uplink:
             return _internet_only(profile, host, host.uplink, why)
+        case "allowlist" if host.uplink:
+            return _allowlist(profile, host, spec, why)
     raise ClaudeboxError(f'tier "{tier.value}" is not part of this release ({tier.origin})', CHOICES)
 
 
@@ -77,6 +79,35 @@ def _internet_only(
         own=own,
     )
     return plan, (helper,), (*allow.notes(exceptions), *_notes(uplink, way))
+
+
+def _allowlist(
+    profile: Profile, host: Host, spec: AgentSpec, why: Why
+) -> tuple[NetworkPlan, tuple[Helper, ...], tuple[Note, ...]]:
+    from claudebox.plan.network import addresses, allow, allowlist, listed, ruleset
+
+    assert host.uplink is not None
+    if not host.tools.nft:
+        need = f'tier "{profile.tier.value}" ({profile.tier.origin}) needs'
+        raise ClaudeboxError(f"{need} nft, which is not installed", f"apt install nftables, {INSTEAD}")
+    exceptions = allow.allowed(profile, host.uplink)
+    own = addresses.own_networks(host.uplink.addresses, host.uplink.routes)
+    rules = listed.rules(profile, host, spec)
+    gate = allowlist.gate(exceptions, ipv6=host.uplink.ipv6)
+    plan = NetworkPlan(
+        tier="allowlist",
+        backend="gateway",
+        resolver=allowlist.OWN4,
+        why=why,
+        ruleset=allowlist.ruleset(gate),
+        blocked=ruleset.blocked(own),
+        allow_lan=tuple(map(allow.pinned, exceptions)),
+        allow=rules,
+        learn=profile.learn.value,
+        own=own,
+        gate=gate,
+    )
+    return plan, (), (*allow.notes(exceptions), *listed.notes(rules, profile, host))
 
 
 def _carrier(profile: Profile, host: Host, uplink: Uplink) -> Carrier:
@@ -137,6 +168,8 @@ def _notes(uplink: Uplink, way: Interface) -> list[Note]:
 
 def resolver_text(network: NetworkPlan) -> str:
     """The made resolv.conf; "" where the host's own is bound instead."""
+    if network.gate is not None:
+        return f"nameserver {network.resolver}\noptions timeout:5 attempts:2\n"
     if network.interface is not None:
         return "".join(f"nameserver {one}\n" for one in network.interface.resolvers) or UNREACHED_RESOLVER
     return "" if network.tier == "full" and network.resolver != "none" else NO_RESOLVER

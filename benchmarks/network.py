@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 RUNS = int(os.environ.get("CLAUDEBOX_BENCHMARK_RUNS", "30"))
-FLOWS = max(3, RUNS // 6)
+FLOWS = max(7, RUNS // 4)
 MANY = 50
 SIZE = 128 << 20  # bytes of one flow
 PUBLIC, SINK, SOURCE = "203.0.113.10", 5001, 5002
@@ -74,6 +74,27 @@ def flow(way: str) -> None:
     print(SIZE * 8 / 1e9 / (time.perf_counter() - began))
 
 
+# --- beside others, on the machine itself --------------------------------------------------------------------
+
+
+def peers(program: str, environment: dict[str, str], app: Path) -> None:
+    """Others that start without a network: in the world firejail, whose root is another, would do nothing at all."""
+    from measure import interleaved
+
+    python = Path(program).read_text().split("\n")[0][2:]
+    commands: dict[str, list[str]] = {"python3 -c pass": [python, "-c", "pass"], "true, direct": [tool("true")]}
+    commands["firejail --noprofile --net=none -- true"] = [
+        *(tool("firejail"), "--quiet", "--noprofile", "--net=none", "--", "true")
+    ]
+    commands[OFFLINE] = [program, "run", "-n", "offline", "--", "true"]
+    os.chdir(app)
+    figures = interleaved(commands, environment, RUNS)
+    print("| without a network, on the machine itself | median ms | min | × python3 -c pass |\n|---|---|---|---|")
+    for name, figure in figures.items():
+        print(f"| `{name}` | {figure.median:.1f} | {figure.times[0]:.1f} | {figure.ratio:.2f} |")
+    print("\nIn the test internet:\n", flush=True)
+
+
 # --- the starts, on the world's host -----------------------------------------------------------------------
 
 
@@ -84,14 +105,6 @@ def starts(program: str, home: Path) -> None:
     environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(home), "LANG": "C.UTF-8"}
     python = Path(program).read_text().split("\n")[0][2:]
     commands: dict[str, list[str]] = {"python3 -c pass": [python, "-c", "pass"]}
-    commands["true"] = [tool("true")]
-    commands["firejail --noprofile --net=none true"] = [
-        tool("firejail"),
-        "--quiet",
-        "--noprofile",
-        "--net=none",
-        "true",
-    ]
     commands[OFFLINE] = [program, "run", "-n", "offline", "--", "true"]
     for backend in BACKENDS:
         commands[f"the same, internet-only by {backend}"] = [
@@ -105,7 +118,12 @@ def starts(program: str, home: Path) -> None:
         more = figure.median - figures[OFFLINE].median
         shown = f"{more:+.1f} ms, {more / base:.2f} ×" if "internet-only" in name else ""
         print(f"| `{name}` | {figure.median:.1f} | {figure.times[0]:.1f} | {shown} | {figure.ratio:.2f} |")
-    print(f"\n{RUNS} runs of each, in turn; {BOUND} × `python3 -c pass` more than offline is the bound, 1.3 the aim.\n")
+    more = (figures[f"the same, internet-only by {BACKENDS[0]}"].median - figures[OFFLINE].median) / base
+    print(
+        f"\n{RUNS} runs of each, in turn. More than offline, by {BACKENDS[0]}, which is taken first: {more:.2f} ×",
+        end="",
+    )
+    print(f" `python3 -c pass`, bound {BOUND}: {'held' if more <= BOUND else '**not held**'}.\n")
     print(f"| {MANY} at once | seconds until all run | failed | backend, MiB each | launcher, MiB each |")
     print("|---|---|---|---|---|")
     for backend in BACKENDS:
@@ -114,7 +132,7 @@ def starts(program: str, home: Path) -> None:
 
 def tool(name: str) -> str:
     """A program of the system by its path."""
-    return shutil.which(name) or sys.exit(f"{name} is missing")
+    return shutil.which(name, path="/usr/local/bin:/usr/bin:/bin") or sys.exit(f"{name} is missing")
 
 
 def state(home: Path, backend: str) -> Path:
@@ -180,6 +198,7 @@ def main() -> None:
     subprocess.run(["git", "init", "-q"], cwd=app, env={"PATH": "/usr/bin:/bin", "HOME": str(home)}, check=True)
     shutil.copy(me, app / "flow.py")
     environment = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(home)}
+    peers(program, environment, app)
     with World((4, 6)) as world, ExitStack() as stack:
         user = [*world.enter("user" if os.geteuid() else "root"), "env", "-C", str(app)]
         subprocess.run([*user, sys.executable, me, "starts", program, home], env=environment | runs(), check=True)

@@ -75,7 +75,7 @@ def unfiltered(world: World, backend: str, *, host_loopback: bool = False) -> It
         try:
             helper = subprocess.Popen(
                 [*world.enter("root"), *_argv(backend, pid, ready_w, host_loopback)],
-                env=ENVIRONMENT, stdin=subprocess.DEVNULL, pass_fds=(ready_w,),
+                env=ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, pass_fds=(ready_w,),
             )  # fmt: skip
             os.close(ready_w)
             assert select.select([ready_r], [], [], 20)[0] and os.read(ready_r, 1), f"{backend} is not ready"

@@ -11,8 +11,6 @@ from claudebox.model import Action, Request
 from claudebox.options import COMMANDS, OTHERS, make_request, scan
 from claudebox.signals import signal
 
-LATER = ("network",)
-
 
 def request(argv: list[str]) -> Request:
     """What was typed. Raises ClaudeboxError."""
@@ -22,8 +20,6 @@ def request(argv: list[str]) -> Request:
     if separated:
         cut = argv.index("--")
         argv, rest = argv[:cut], argv[cut + 1 :]
-    if argv and argv[0] in LATER:
-        raise ClaudeboxError(f"claudebox {argv[0]} is not part of this release", "claudebox --help")
     if argv and argv[0] in COMMANDS:
         action = "run" if argv[0] == "run" else "shell"
         argv = argv[1:]

@@ -20,6 +20,7 @@ OTHERS: dict[str, tuple[str, str]] = {
     "use": ("use", "remember profiles, --network, --agent for this project; without arguments, show what holds"),
     "ps": ("sessions", "the sessions that run now"),
     "stop": ("sessions", "end a session: its pid, its project, or --all"),
+    "network": ("network", "what was reached and refused: log, why, allow, deny, learn"),
     "doctor": ("doctor", "can this machine do it? each check, its result, the fix"),
     "instance": ("instance", "what is kept of each project: list, show, path, remove, prune, repair, move"),
     "profile": ("profile", "named profiles: list, show, new, check, schema"),

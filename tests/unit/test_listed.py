@@ -33,7 +33,8 @@ def profile(*allow: str | dict[str, Any], **changes: Any) -> Profile:
     return make_profile(**{"tier": tier, "allow": entries, **changes})
 
 
-HOST = make_host(sets=(PIP, GITHUB))
+SETS = (PIP, GITHUB)
+HOST = make_host(sets=SETS)
 
 
 def grants(*allow: str | dict[str, Any], **changes: Any) -> tuple[Grant, ...]:
@@ -45,36 +46,36 @@ def names(*allow: str | dict[str, Any], **changes: Any) -> list[tuple[str, str]]
 
 
 def test_the_agents_own_hosts_are_let_through_and_ask_nothing() -> None:
-    rules = listed.rules(profile(), HOST, SPEC)
+    rules = listed.rules(profile(), SETS, SPEC)
     assert [shown(one) for one in rules] == [f"{host}:443" for host in SPEC.hosts]
     assert all(one.why == Why("Claude Code needs it", BUILTIN) for one in rules)
     assert grants() == ()
 
 
 def test_they_can_be_taken_out() -> None:
-    rules = listed.rules(profile("!platform.claude.com"), HOST, SPEC)
+    rules = listed.rules(profile("!platform.claude.com"), SETS, SPEC)
     assert decide(rules, "api.anthropic.com", 443).allowed
     assert not decide(rules, "platform.claude.com", 443).allowed
     assert grants("!platform.claude.com") == ()
 
 
 def test_a_set_is_taken_apart_and_says_what_it_is_for() -> None:
-    rules = {shown(one): one for one in listed.rules(profile("@github", "@pip"), HOST, SPEC)}
+    rules = {shown(one): one for one in listed.rules(profile("@github", "@pip"), SETS, SPEC)}
     assert rules["github.com:443"].why == Why("@github: pages", FILE)
     assert rules["ssh.github.com:443"].check == "none" and rules["ssh.github.com:443"].strict
     assert str(rules["pypi.example.com:443"].why.origin) == "config.toml:3, ~/.config/pip/pip.conf"
-    out = listed.rules(profile("@github", "!@github"), HOST, SPEC)
+    out = listed.rules(profile("@github", "!@github"), SETS, SPEC)
     assert not decide(out, "github.com", 443).allowed
 
 
 def test_a_set_passes_its_settings() -> None:
-    found = listed.variables(profile("@pip"), HOST)
+    found = listed.variables(profile("@pip"), SETS)
     assert [(one.name, one.value, one.why.origin) for one in found] == [
         ("PIP_INDEX_URL", "https://pypi.example.com/simple", FILE)
     ]
-    assert listed.variables(profile("@pip", "!@pip"), HOST) == []
-    assert listed.variables(profile("@github"), HOST) == []
-    assert listed.variables(profile("@pip", tier=Setting("full")), HOST) == []
+    assert listed.variables(profile("@pip", "!@pip"), SETS) == []
+    assert listed.variables(profile("@github"), SETS) == []
+    assert listed.variables(profile("@pip", tier=Setting("full")), SETS) == []
 
 
 def test_what_asks() -> None:
@@ -126,13 +127,13 @@ def test_only_what_grows_asks(before: list[Any], now: list[Any], asks: bool) -> 
 
 def test_more_rules_than_a_launch_has() -> None:
     with pytest.raises(ClaudeboxError, match="more than"):
-        listed.rules(profile(*(f"a{number}.example.com" for number in range(1001))), HOST, SPEC)
+        listed.rules(profile(*(f"a{number}.example.com" for number in range(1001))), SETS, SPEC)
 
 
 def test_notes() -> None:
     wide = profile("*.github.io", {"name": "b.example.com", "check": "ech"}, learn=Setting(True))
-    rules = listed.rules(wide, HOST, SPEC)
-    assert listed.notes(rules, wide, make_host()) == [
+    rules = listed.rules(wide, SETS, SPEC)
+    assert listed.notes(rules, wide, ()) == [
         Note("weakening", "allow *.github.io: anybody can have a name below github.io (config.toml:3)"),
         Note("danger", "allow b.example.com: an encrypted name in it is not checked (config.toml:3)"),
         Note("weakening", "learning: every public address can be reached, and every name is recorded"),
@@ -140,7 +141,7 @@ def test_notes() -> None:
 
 
 def test_what_is_shown() -> None:
-    rules = listed.rules(profile("a.example.com", "@github", "*.example.com", "!x.example.com"), HOST, SPEC)
+    rules = listed.rules(profile("a.example.com", "@github", "*.example.com", "!x.example.com"), SETS, SPEC)
     plan = make_plan()
     network = plan.network._replace(
         tier="allowlist", allow=rules, host_ports=(5432,), publish=(Publish(host=8080, inside=80),)

@@ -74,7 +74,7 @@ def _of_sets(profile: Profile, host: Host) -> list[Variable]:
         return []
     from claudebox.plan.network import listed
 
-    return listed.variables(profile, host)
+    return listed.variables(profile, host.sets)
 
 
 def never(spec: AgentSpec) -> tuple[str, ...]:

@@ -86,7 +86,7 @@ def named(profile: Profile, host: Host) -> list[Grant]:
     from claudebox.plan.network import listed
 
     found: dict[str, Grant] = {}
-    asked = list(listed.asked(profile, host))
+    asked = list(listed.asked(profile, host.sets))
     for index, one in enumerate(asked):
         out = [later for later in asked[index + 1 :] if later.refused and listed.takes(later, one)]
         if one.refused or any(listed.takes_all(later, one) for later in out):

@@ -39,12 +39,15 @@ LIMIT, WRITTEN_LIMIT = 1 << 18, 1 << 22
 FIRST = b'project = "'
 VERSION = 1  # of the rows of [accepted]: those of another one count for nothing
 ACCEPTED = f"\n[accepted]\nversion = {VERSION}\ngrants = [\n".encode()
+WORDS = ("profiles", "allow", "host_ports", "publish")  # the lists of [remembered]
+PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:*/!@[]")
 ESCAPED = frozenset(b'%"\\\x7f') | frozenset(range(32))
 
 
 class Kept(NamedTuple):
     """What instance.toml says. made: as written, used: seconds of the wall clock; inode: of the project's directory
-    when it was made, 0 if unknown; network, agent, profiles: what `claudebox use` remembered, empty for nothing;
+    when it was made, 0 if unknown; network, agent, profiles: what `claudebox use` remembered, empty for nothing, allow,
+    host_ports, publish what `claudebox network` did;
     accepted: what the last review was accepted with, as rows of plan/review.py, None before the first one."""
 
     project: str
@@ -54,6 +57,9 @@ class Kept(NamedTuple):
     network: str = ""
     agent: str = ""
     profiles: tuple[str, ...] = ()
+    allow: tuple[str, ...] = ()
+    host_ports: tuple[str, ...] = ()
+    publish: tuple[str, ...] = ()
     accepted: tuple[tuple[str, ...], ...] | None = None
 
 
@@ -156,7 +162,7 @@ def read(directory: str) -> Kept:
 def remembered(directory: str) -> Remembered:
     """What `claudebox use` keeps for a project. Raises ClaudeboxError."""
     found = read(directory)
-    return Remembered(network=found.network, agent=found.agent, profiles=found.profiles)
+    return Remembered(**{name: getattr(found, name) for name in Remembered._fields})
 
 
 def accepted(directory: str) -> tuple[tuple[str, ...], ...] | None:
@@ -181,7 +187,7 @@ def scanned(text: bytes) -> Kept | None:
             inside = True
         elif inside and key in ("network", "agent") and _word(value):
             found[key] = value[1:-1]
-        elif inside and key == "profiles" and value[:1] + value[-1:] == "[]" and all(map(_word, _listed(value))):
+        elif inside and key in WORDS and value[:1] + value[-1:] == "[]" and all(map(_word, _listed(value))):
             found[key] = tuple(word[1:-1] for word in _listed(value))
         elif not inside and key == "inode" and value.isascii() and value.isdigit():
             found[key] = int(value[:20])
@@ -209,8 +215,7 @@ def _rows(section: bytes) -> tuple[tuple[str, ...], ...] | None:
 
 
 def _word(value: str) -> bool:
-    plain = value[1:-1].replace("-", "").replace("_", "").replace(".", "")
-    return len(value) > 1 and value[0] == value[-1] == '"' and plain.isalnum()
+    return len(value) > 2 and value[0] == value[-1] == '"' and PLAIN.issuperset(value[1:-1])
 
 
 def _listed(value: str) -> list[str]:
@@ -229,10 +234,12 @@ def parsed(text: bytes, directory: str) -> Kept:
     remembered, inode = found.get("remembered", {}), found.get("inode")
     if not isinstance(remembered, dict):
         raise ClaudeboxError(f"{where}: remembered is no table", hint)
-    profiles = remembered.get("profiles", [])
+    lists: dict[str, Any] = {key: remembered.get(key, []) for key in WORDS}
     words = (found.get("project"), *(remembered.get(key, "") for key in ("network", "agent")))
-    if not isinstance(profiles, list) or not all(isinstance(word, str) for word in profiles):
-        raise ClaudeboxError(f"{where}: remembered.profiles is no list of names", hint)
+    for key, listed in lists.items():
+        if not isinstance(listed, list) or not all(isinstance(word, str) for word in listed):
+            raise ClaudeboxError(f"{where}: remembered.{key} is no list of names", hint)
+        lists[key] = tuple(listed)
     if not all(isinstance(word, str) for word in words) or not words[0]:
         raise ClaudeboxError(f"{where} names no project, or what it remembers is no text", hint)
     return Kept(
@@ -241,9 +248,8 @@ def parsed(text: bytes, directory: str) -> Kept:
         made=str(found.get("made", "")),
         network=words[1],
         agent=words[2],
-        profiles=tuple(profiles),
         accepted=_parsed_rows(found.get("accepted")),
-    )
+    )._replace(**lists)
 
 
 def _parsed_rows(table: Any) -> tuple[tuple[str, ...], ...] | None:

@@ -6,7 +6,7 @@ from claudebox import address
 from claudebox.agents import AgentSpec
 from claudebox.allowing import is_address, parse, told
 from claudebox.errors import ClaudeboxError
-from claudebox.model import AllowRule, Host, NameSet, Note, Origin, Profile, Variable, Why
+from claudebox.model import AllowRule, NameSet, Note, Origin, Profile, Variable, Why
 from claudebox.plan.network.rules import added
 
 TYPE_CHECKING = False
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 MOST = 1000  # rules of a launch
 
 
-def rules(profile: Profile, host: Host, spec: AgentSpec) -> tuple[AllowRule, ...]:
+def rules(profile: Profile, sets: tuple[NameSet, ...], spec: AgentSpec) -> tuple[AllowRule, ...]:
     """The rules, the later of two about the same thing alone. Raises ClaudeboxError for more than MOST."""
     found: tuple[AllowRule, ...] = ()
-    for one in (*agents(spec), *asked(profile, host)):
+    for one in (*agents(spec), *asked(profile, sets)):
         found = added(found, one)
     if len(found) > MOST:
         raise ClaudeboxError(f"{len(found)} rules are more than the {MOST} of a launch", "use wildcards or prefixes")
@@ -31,15 +31,15 @@ def agents(spec: AgentSpec) -> list[AllowRule]:
     return [parse(f"{name}:443", Why(f"{spec.title} needs it")) for name in spec.hosts]
 
 
-def asked(profile: Profile, host: Host) -> Iterator[AllowRule]:
+def asked(profile: Profile, sets: tuple[NameSet, ...]) -> Iterator[AllowRule]:
     """What files, the project and the command line say, sets taken apart, in order; a refusal for what is taken out."""
-    sets = {one.name: one for one in host.sets}
+    known = {one.name: one for one in sets}
     for setting in profile.allow:
         entry = setting.value
         if entry.rule:
             yield entry.rule
-        elif entry.group in sets:
-            for rule in of_set(sets[entry.group], setting.origin):
+        elif entry.group in known:
+            for rule in of_set(known[entry.group], setting.origin):
                 yield rule._replace(refused=True) if entry.out else rule
 
 
@@ -76,7 +76,7 @@ def within(name: str, wide: str) -> bool:
     return one.what == other.what or below
 
 
-def variables(profile: Profile, host: Host) -> list[Variable]:
+def variables(profile: Profile, sets: tuple[NameSet, ...]) -> list[Variable]:
     """The settings of package managers whose sets are named, without what is a login in them."""
     if profile.tier.value != "allowlist":
         return []
@@ -84,15 +84,15 @@ def variables(profile: Profile, host: Host) -> list[Variable]:
     out = {one.value.group for one in profile.allow if one.value.out}
     return [
         Variable(name=name, value=value, secret=False, why=Why(f"@{one.name}: {where}", wanted[one.name]))
-        for one in host.sets
+        for one in sets
         if one.name in wanted and one.name not in out
         for name, value, where in one.variables
     ]
 
 
-def notes(found: tuple[AllowRule, ...], profile: Profile, host: Host) -> list[Note]:
+def notes(found: tuple[AllowRule, ...], profile: Profile, sets: tuple[NameSet, ...]) -> list[Note]:
     """What a person should know about the rules: checks that are off, and wildcards where anybody can have a name."""
-    said = [note for one in host.sets for note in one.notes]
+    said = [note for one in sets for note in one.notes]
     for rule in found:
         if rule.refused:
             continue

@@ -92,7 +92,7 @@ def _allowlist(
         raise ClaudeboxError(f"{need} nft, which is not installed", f"apt install nftables, {INSTEAD}")
     exceptions = allow.allowed(profile, host.uplink)
     own = addresses.own_networks(host.uplink.addresses, host.uplink.routes)
-    rules = listed.rules(profile, host, spec)
+    rules = listed.rules(profile, host.sets, spec)
     gate = allowlist.gate(exceptions, ipv6=host.uplink.ipv6)
     plan = NetworkPlan(
         tier="allowlist",
@@ -107,7 +107,7 @@ def _allowlist(
         own=own,
         gate=gate,
     )
-    return plan, (), (*allow.notes(exceptions), *listed.notes(rules, profile, host))
+    return plan, (), (*allow.notes(exceptions), *listed.notes(rules, profile, host.sets))
 
 
 def _carrier(profile: Profile, host: Host, uplink: Uplink) -> Carrier:

@@ -40,9 +40,9 @@ class Missing(Exception):
     """This machine cannot do it; says why."""
 
 
-def repeat(full: int) -> int:
-    """How often a repeated test runs: `full` in a soak and up to 50, otherwise a tenth of it."""
-    return full if SOAK or full <= 50 else max(1, full // 10)
+def repeat(full: int, few: int = 0) -> int:
+    """How often a repeated test runs: `full` in a soak, otherwise few, which is a tenth of more than 50."""
+    return full if SOAK else few or (full if full <= 50 else max(1, full // 10))
 
 
 def claudebox_path() -> Path:

@@ -67,6 +67,10 @@ class Endpoint:
             "ANTHROPIC_BASE_URL": "http://127.0.0.1:8080",
         }
 
+    def outside(self) -> dict[str, str]:
+        """The environment of a client on the host: its sockets and temporary files go with the box."""
+        return {**self.environment(), "CLAUDE_CODE_TMPDIR": f"{self.box.home}", "XDG_RUNTIME_DIR": f"{self.box.home}"}
+
     def start(self, *argv: Any, **options: Any) -> subprocess.Popen[bytes]:
         return self.box.start([self.box.program, *argv], env=self.environment(), **options)
 

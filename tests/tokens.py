@@ -4,13 +4,15 @@
 
 DIRECTORY has `cert.pem` and `key.pem` (for TLS on 127.0.0.1:443, as platform.claude.com), and `orders.json`:
 `delay` in seconds before an answer, `fail` with a status instead of one, `life` of the tokens in seconds. Every request
-is a line of `log.jsonl` there. The model, on 127.0.0.1:8080, answers only to an access token that has not expired.
+is a line of `log.jsonl` there. The model, on 127.0.0.1:8080 (where a proxy to the endpoint is too), answers only to
+an access token that has not expired.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import socket
 import ssl
 import sys
 import threading
@@ -90,6 +92,16 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self.answer(404, b"{}")
 
+    def do_CONNECT(self) -> None:
+        """As a proxy for who does not know the endpoint's names: whatever is asked for, it is the endpoint."""
+        with socket.create_connection(("127.0.0.1", 443)) as there:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.flush()
+            threading.Thread(target=relay, args=(there, self.connection), daemon=True).start()
+            relay(self.connection, there)
+        self.close_connection = True
+
     def do_POST(self) -> None:
         body = self.body()
         if self.path.startswith("/v1/oauth/token"):
@@ -129,6 +141,16 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(401, json.dumps({"type": "error", "error": error}).encode())
             return
         self.answer(200, events(json.loads(body)), "text/event-stream")
+
+
+def relay(source: socket.socket, target: socket.socket) -> None:
+    """Pass on what one side sends until it ends."""
+    try:
+        while data := source.recv(1 << 16):
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass
 
 
 def events(sent: dict[str, Any]) -> bytes:

@@ -9,7 +9,7 @@ from claudebox import cgroups, listening, process, targets
 from claudebox.agents import AgentSpec
 from claudebox.errors import ClaudeboxError
 from claudebox.layout import find_repository, read_tree
-from claudebox.locating import find_agent, find_program, login_store, sibling
+from claudebox.locating import find_agent, find_program, has_own_login, login_store, sibling
 from claudebox.model import Host, Kernel, NameSet, Note, Profile, Project, Setting, System, Tools, Uplink, User
 from claudebox.pinning import check_links, pin
 from claudebox.places import PLACES
@@ -139,6 +139,7 @@ def survey(
         uplink=uplink,
         settings=settings,
         login_store=store,
+        own_login=has_own_login(spec, instance),
         memory=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
         cgroups=cgroups.survey(),
         listening=listening.survey([p.path for p in pins]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from claudebox import descriptors
 from claudebox.agents import AgentSpec
 from claudebox.errors import ClaudeboxError
 from claudebox.model import AgentInstall, Note, User
@@ -57,6 +58,26 @@ def login_store(spec: AgentSpec, user: User, environment: Mapping[str, str], our
     if store == ours or store.startswith(ours + "/"):
         raise ClaudeboxError(f"{spec.config_variable} leads into {ours}", f"unset {spec.config_variable}")
     return store
+
+
+def has_own_login(spec: AgentSpec, instance: str) -> bool:
+    """Whether a login was made in an instance's home, by an agent whose way that is. No link there is followed."""
+    return spec.login_way == "own" and any(there(f"{instance}/home", file) for file in spec.credentials)
+
+
+def there(home: str, file: str) -> bool:
+    """Whether something is at a path below a home, by no link."""
+    try:
+        start = os.open(home, descriptors.DIRECTORY)
+    except OSError:
+        return False
+    try:
+        os.close(descriptors.walk(start, descriptors.parts(file)))
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(start)
 
 
 def find_agent(

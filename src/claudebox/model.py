@@ -421,6 +421,7 @@ class Host(NamedTuple):
     uplink: Uplink | None = None  # None where the tier asks for none
     settings: UserSettings = UserSettings()
     login_store: str = ""  # the host's directory with the agent's login, canonical; "" where none is brokered
+    own_login: bool = False  # the instance's home holds a login that was made inside, for an agent whose way that is
     memory: int = 0  # of the machine, bytes
     cgroups: tuple[Cgroup, ...] = ()
     listening: tuple[str, ...] = ()  # sockets of the host below what is granted, canonical
@@ -685,13 +686,31 @@ class NetworkPlan(NamedTuple):
     gate: Gate | None = None
 
 
+class Shape(NamedTuple):
+    """How a credentials file is written.
+
+    login: the key of the object with the tokens; access, refresh, expires: keys in that (expires: milliseconds since
+    1970; "" where the access token says it itself, as a JWT does); kept: what else of it a sandbox gets; beside: what
+    of the file's other keys; early: milliseconds by which the client refreshes before the expiry that it reads.
+    """
+
+    login: str
+    access: str
+    refresh: str
+    expires: str = ""
+    kept: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
+    early: int = 0
+
+
 class Login(NamedTuple):
     """The agent's login as the sandbox gets it: an access token in a file of its own, kept fresh by a broker.
 
     store: the host's directory, which alone holds the refresh token; file: below $HOME in the sandbox, and in
-    store by its name; lock: the directory beside it; refresher: what has the host's client refresh, () where
-    there is none, with `<empty>` and `<config>` for empty directories of ours; needed: the command is the agent
-    and has no other login, so a missing one is said and an expired one waited for.
+    store by its name; shape: how that is written; lock: the directory beside it, "" for none; refresher: what has the
+    host's client refresh, () where there is none, with `<empty>` and `<config>` for empty directories of ours; needed:
+    the command is the agent and has no other login, so a missing one is said and an expired one waited for; agent,
+    program: its name, and its command on the host.
     """
 
     store: str
@@ -701,6 +720,13 @@ class Login(NamedTuple):
     environment: tuple[Variable, ...]  # the refresher's
     needed: bool
     why: Why
+    shape: Shape
+    agent: str = "claude"
+    program: str = "claude"
+
+    def command(self, word: str) -> str:
+        """What to type: a command of `claudebox auth` for this agent."""
+        return f"claudebox auth {word}" + ("" if self.agent == "claude" else f" {self.agent}")
 
 
 class Helper(NamedTuple):

@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 
-from capability import needs, repeat
+from capability import SOAK, needs, repeat
 from endpoint import Endpoint
-from logins import NAME, host, log_in, login
+from logins import KEY, NAME, host, log_in, login, put
 from tokens import TEXT
 
 pytestmark = [
     needs("claudebox", "claude", "userns", "netns", "bwrap", "git", "openssl", "user"),
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(20_000 if SOAK else 300),
 ]
 
 
@@ -59,6 +59,11 @@ def refreshing(endpoint: Endpoint) -> bool:
     return lock.exists() and subprocess.run(["flock", "-n", lock, "true"], check=False).returncode != 0
 
 
+def expire(endpoint: Endpoint) -> None:
+    """The host's token has expired."""
+    put(endpoint.box, json.dumps({KEY: {**host(endpoint.box), "expiresAt": int((time.time() - 10) * 1000)}}).encode())
+
+
 @pytest.mark.parametrize("count", [2, 10])
 def test_launches_at_once_with_an_expired_token_refresh_once(endpoint: Endpoint, count: int) -> None:
     log_in(endpoint.box, left=-10)
@@ -69,6 +74,69 @@ def test_launches_at_once_with_an_expired_token_refresh_once(endpoint: Endpoint,
     assert endpoint.log("refresh") == ["sk-ant-ort01-refresh-1"]
     assert endpoint.log("unauthorized") == []
     whole(endpoint)
+
+
+def started_on_the_host(endpoint: Endpoint) -> subprocess.Popen[bytes]:
+    """The user's own client, outside of any sandbox."""
+    return endpoint.box.start(["claude", "-p", "hi"], env=endpoint.outside())
+
+
+def test_ten_sandboxes_and_two_clients_on_the_host_refresh_once(endpoint: Endpoint) -> None:
+    log_in(endpoint.box, left=-10)
+    running = [endpoint.start("-n", "full", "-y", "--", "-p", "hi", cwd=path) for path in projects(endpoint, 10)]
+    running += [started_on_the_host(endpoint) for _ in range(2)]
+    done = [process.communicate(timeout=200) for process in running]
+    assert [out.decode() for out, _ in done] == [f"{TEXT}\n"] * 12, done
+    assert endpoint.log("refresh") == ["sk-ant-ort01-refresh-1"]
+    whole(endpoint)
+
+
+def test_rounds_of_a_client_on_the_host_against_sandboxes(endpoint: Endpoint) -> None:
+    """All have an expired token, and begin at random within a second."""
+    seed = random.randrange(1 << 30)
+    chance = random.Random(seed)
+    log_in(endpoint.box, left=-10)
+    places = projects(endpoint, 2)
+    endpoint.order(delay=0.2)
+    for number in range(repeat(200, 10)):
+        expire(endpoint)
+        starts = [lambda: started_on_the_host(endpoint)]
+        starts += [lambda path=path: endpoint.start("-n", "full", "-y", "--", "-p", "hi", cwd=path) for path in places]
+        chance.shuffle(starts)
+        running = []
+        for start in starts:
+            running.append(start())
+            time.sleep(chance.uniform(0, 0.5))
+        done = [process.communicate(timeout=120) for process in running]
+        assert [out.decode() for out, _ in done] == [f"{TEXT}\n"] * 3, (seed, number, done)
+        assert len(endpoint.log("refresh")) == number + 1, (seed, number)
+        whole(endpoint)
+
+
+def test_a_session_that_was_asleep_when_its_token_expired(endpoint: Endpoint) -> None:
+    """As a laptop's sleep: all of it stands still meanwhile."""
+    log_in(endpoint.box, left=3600)
+    command = "echo up; read x; claude -p hi"
+    with endpoint.start("run", "-y", "-n", "full", "--", "sh", "-c", command, stdin=subprocess.PIPE) as running:
+        assert running.stdout is not None and running.stdout.readline() == b"up\n"
+        launcher = next(iter(launchers(running.pid)), running.pid)
+        asleep = [launcher, *below(launcher)]
+        for pid in asleep:
+            os.kill(pid, signal.SIGSTOP)
+        expire(endpoint)
+        time.sleep(1)
+        assert endpoint.log("refresh") == [], "the control: it is asleep"
+        for pid in (*reversed(asleep), running.pid):  # nsenter stops with what it started
+            os.kill(pid, signal.SIGCONT)
+        out, err = running.communicate(b"\n", timeout=120)
+    assert out.decode() == f"{TEXT}\n", (out, err)
+    assert b"login" not in err, err
+    whole(endpoint)
+
+
+def below(pid: int) -> list[int]:
+    """All processes below one."""
+    return [one for child in children_of(pid) for one in (child, *below(child))]
 
 
 def test_a_slow_answer_is_waited_for_and_said(endpoint: Endpoint) -> None:
@@ -129,14 +197,8 @@ def test_kills_lose_no_login(endpoint: Endpoint) -> None:
     chance = random.Random(seed)
     endpoint.order(delay=0.3)
     log_in(endpoint.box, left=-10)
-    for number in range(repeat(60)):
-        current = host(endpoint.box)
-        current["expiresAt"] = int((time.time() - 10) * 1000)
-        file = endpoint.box.home / ".claude" / NAME
-        made = file.with_name("made")
-        made.write_text(json.dumps({"claudeAiOauth": current}))
-        made.chmod(0o600)
-        os.rename(made, file)
+    for number in range(repeat(1000, 60)):
+        expire(endpoint)
         with endpoint.start("-n", "full", "-y", "--", "-p", "hi") as running:
             try:
                 running.wait(chance.uniform(0, 2.5))

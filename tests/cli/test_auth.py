@@ -109,7 +109,8 @@ def test_import_of_nothing(box: Box) -> None:
     [
         (("status", "--all"), "--all goes with forget"),
         (("login", "--online"), "--online goes with status"),
-        (("status", "codex"), "OPENAI_API_KEY"),
+        (("import", "gemini"), "claudebox auth login gemini"),
+        (("status", "-C", "."), "-C goes with import and forget"),
         (("status", "nobody"), 'no agent "nobody"'),
         (("stauts",), "invalid choice"),
     ],

@@ -267,3 +267,16 @@ def test_dry_runs_ask_nothing_and_keep_nothing(box: Box, data: Path) -> None:
         done = box.claudebox(*RUN, "-m", data, *options, "--review", "always", "--", "true")
         assert (done.status, done.stderr) == (0, "")
     assert not box.state.exists()
+
+
+def test_the_first_launch_says_that_the_hosts_conversations_stay_there(box: Box) -> None:
+    says = "your conversations with Claude Code on the host are not in this sandbox"
+    status, said = ended(start(box, *RUN, "--", "true"))
+    assert status == 0 and says not in said, "the control: there are none"
+    (box.state / "instances").rename(box.home / "before")
+    name = "".join(one if one.isalnum() else "-" for one in str(box.app))
+    kept = box.home / ".claude" / "projects" / name / "one.jsonl"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("{}\n")
+    assert ended(start(box, *RUN, "--", "true"))[1].count(says) == 1
+    assert says not in ended(start(box, *RUN, "--", "true"))[1], "once"

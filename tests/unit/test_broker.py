@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -9,9 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from claudebox.agents import load_agent
 from claudebox.plan import broker
-from claudebox.plan.broker import Step, Tokens, decide, see_copy, see_host
+from claudebox.plan.broker import CopySeen, HostSeen, Step, Tokens, decide
+from claudebox.plan.login import shape
 
+SHAPE = shape(load_agent("claude", ""))
+KEY = SHAPE.login
 NOW = 1_800_000_000_000
 HOUR = 3_600_000
 HOSTS = ("absent", "good", "due", "expired", "broken", "odd")
@@ -43,7 +48,15 @@ def login(number: int = 1, expires: int = NOW + 8 * HOUR, **changes: Any) -> dic
 
 
 def raw(found: Any, **other: Any) -> bytes:
-    return json.dumps({broker.KEY: found, **other}).encode()
+    return json.dumps({KEY: found, **other}).encode()
+
+
+def see_host(content: bytes | None, now: int) -> HostSeen:
+    return broker.see_host(content, now, SHAPE)
+
+
+def see_copy(content: bytes | None, found: Tokens | None, *, locked: bool) -> CopySeen:
+    return broker.see_copy(content, found, SHAPE, locked=locked)
 
 
 def tokens(**changes: Any) -> Tokens:
@@ -127,9 +140,9 @@ def test_a_bad_file_of_the_hosts_is_odd_and_says_why(content: bytes) -> None:
         (b"{}", "absent"),
         (b'{"mcpOAuth": {}}', "absent"),
         (raw(None), "absent"),
-        (raw(broker.for_the_sandbox(tokens())), "current"),
-        (raw(broker.for_the_sandbox(tokens(number=2))), "stale"),
-        (raw({**broker.for_the_sandbox(tokens()), "expiresAt": 0}), "stale"),
+        (raw(broker.for_the_sandbox(tokens(), SHAPE)), "current"),
+        (raw(broker.for_the_sandbox(tokens(number=2), SHAPE)), "stale"),
+        (raw({**broker.for_the_sandbox(tokens(), SHAPE), "expiresAt": 0}), "stale"),
         (raw({"accessToken": "", "refreshToken": "", "expiresAt": 0}), "blank"),
         (raw({"accessToken": None, "refreshToken": None}), "blank"),
         (raw({}), "blank"),
@@ -148,31 +161,81 @@ def test_what_a_copy_is(copy: bytes | None, state: str) -> None:
 
 
 def test_without_its_lock_a_copy_is_not_whole() -> None:
-    current = raw(broker.for_the_sandbox(tokens()))
+    current = raw(broker.for_the_sandbox(tokens(), SHAPE))
     assert see_copy(current, tokens(), locked=False).state == "stale"
     assert see_copy(current, None, locked=True).state == "stale"
 
 
 def test_a_copy_has_no_refresh_token_and_a_later_expiry() -> None:
-    content = broker.published({"mcpOAuth": {"s": {"refreshToken": "its own"}}}, tokens(designOauth="x"))
+    content = broker.published({"mcpOAuth": {"s": {"refreshToken": "its own"}}}, tokens(designOauth="x"), SHAPE)
     found = json.loads(content)
     assert b"refresh-1" not in content
     assert found["mcpOAuth"] == {"s": {"refreshToken": "its own"}}
-    assert found[broker.KEY]["refreshToken"].startswith("claudebox-")
-    assert found[broker.KEY]["expiresAt"] == NOW + 8 * HOUR + 300_000
-    assert set(found[broker.KEY]) == {"accessToken", "refreshToken", "expiresAt", "scopes", "subscriptionType"}
+    assert found[KEY]["refreshToken"].startswith("claudebox-")
+    assert found[KEY]["expiresAt"] == NOW + 8 * HOUR + 300_000
+    assert set(found[KEY]) == {"accessToken", "refreshToken", "expiresAt", "scopes", "subscriptionType"}
 
 
 def test_other_keys_of_the_hosts_file_stay_there() -> None:
     content = raw(login(), mcpOAuth={"secret": 1}, organizationUuid="o", trustedDeviceToken="t")
     seen = see_host(content, NOW)
     assert seen.tokens is not None
-    assert set(json.loads(broker.published({}, seen.tokens))) == {broker.KEY}
+    assert set(json.loads(broker.published({}, seen.tokens, SHAPE))) == {KEY}
 
 
 def test_no_token_in_a_repr() -> None:
     text = repr(see_host(raw(login()), NOW))
     assert "access-1" not in text and "refresh-1" not in text
+
+
+# --- another shape: the expiry in the token, keys beside the login -------------------------------
+
+CODEX = shape(load_agent("codex", ""))
+
+
+def jwt(claims: Any) -> str:
+    return f"header.{base64.urlsafe_b64encode(json.dumps(claims).encode()).rstrip(b'=').decode()}.signature"
+
+
+def codex(expires: float, **changes: Any) -> bytes:
+    found = {"access_token": jwt({"exp": expires // 1000}), "refresh_token": "rt-1", "id_token": "i", "account_id": "a"}
+    return json.dumps({"auth_mode": "chatgpt", "OPENAI_API_KEY": None, "tokens": {**found, **changes}}).encode()
+
+
+def test_a_login_whose_token_says_when_it_expires() -> None:
+    seen = broker.see_host(codex(NOW + HOUR), NOW, CODEX)
+    assert seen.state == "good" and seen.tokens is not None and seen.tokens.expires == NOW + HOUR
+    content = broker.published({"OPENAI_API_KEY": None}, seen.tokens, CODEX)
+    made = json.loads(content)
+    assert b"rt-1" not in content and made["tokens"]["refresh_token"].startswith("claudebox-")
+    assert made["tokens"]["access_token"] == seen.tokens.access and "expires" not in str(made["tokens"].keys())
+    assert (made["tokens"]["id_token"], made["auth_mode"]) == ("i", "chatgpt")
+    assert broker.see_copy(content, seen.tokens, CODEX, locked=True) == CopySeen("current", {"OPENAI_API_KEY": None})
+    assert json.loads(broker.as_host({"x": 1}, seen.tokens, CODEX)) == {
+        "x": 1, "auth_mode": "chatgpt", "tokens": json.loads(codex(NOW + HOUR))["tokens"],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("content", "state"),
+    [
+        (codex(NOW + 1000), "due"),
+        (codex(NOW - 1000), "expired"),
+        (codex(NOW, access_token="", refresh_token=""), "broken"),
+        (codex(NOW, access_token="no token"), "odd"),
+        (codex(NOW, access_token="a.b.c"), "odd"),
+        (codex(NOW, access_token=f"a.{'A' * 5}.c"), "odd"),
+        (codex(NOW, access_token=jwt([])), "odd"),
+        (codex(NOW, access_token=jwt({"exp": "soon"})), "odd"),
+        (codex(NOW, access_token=jwt({"exp": True})), "odd"),
+        (codex(NOW, access_token=jwt({"exp": -1})), "odd"),
+        (codex(NOW, access_token=jwt({"exp": 1 << 70})), "odd"),
+        (codex(NOW, access_token=7), "odd"),
+        (b'{"OPENAI_API_KEY": "sk-key", "tokens": null}', "absent"),
+    ],
+)
+def test_what_such_a_token_says(content: bytes, state: str) -> None:
+    assert broker.see_host(content, NOW, CODEX).state == state
 
 
 def test_waits_grow_to_a_minute() -> None:
@@ -210,7 +273,7 @@ class World:
         writes = []
         if step.copy == "publish":
             assert host.tokens is not None
-            content = broker.published(copy.other, host.tokens)
+            content = broker.published(copy.other, host.tokens, SHAPE)
             writes = [("copy", content), ("lock", True)]
         elif step.copy == "withdraw":
             writes = [("copy", broker.withdrawn(copy.other)), ("lock", False)]

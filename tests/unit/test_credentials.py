@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from claudebox import descriptors
+from claudebox.agents import load_agent
 from claudebox.model import Login, Why
 from claudebox.plan.broker import CopySeen, HostSeen, Tokens
+from claudebox.plan.login import shape
 from claudebox.run.credentials import Files, Seen
 
 LOGIN = Login(
@@ -20,6 +22,7 @@ LOGIN = Login(
     environment=(),
     needed=True,
     why=Why(""),
+    shape=shape(load_agent("claude", "")),
 )
 
 

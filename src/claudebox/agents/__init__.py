@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 Pairs = tuple[tuple[str, str], ...]
-WAYS = ("broker", "variables")
+WAYS = ("broker", "own", "variables")
 
 
 class AgentSpec(NamedTuple):
@@ -34,11 +34,17 @@ class AgentSpec(NamedTuple):
     config_dir: str = ""
     config_variable: str = ""  # moves config_dir on the host
     state: tuple[str, ...] = ()  # what else it keeps below $HOME
+    conversations: str = ""  # below config_dir: where it keeps conversations, by the path of the directory
     credentials: tuple[str, ...] = ()  # files below $HOME
     credential_variables: tuple[str, ...] = ()
     credential_groups: tuple[tuple[str, tuple[str, ...]], ...] = ()  # switch → those that are a login beside it
     login_way: str = "variables"  # of WAYS: how a sandbox gets the user's login
-    login_lock: str = ""  # way "broker": the directory, beside the file, that a client takes to refresh
+    login_keys: Pairs = ()  # way "broker": where in the file what is, as model.Shape has it
+    login_kept: tuple[str, ...] = ()
+    login_beside: tuple[str, ...] = ()
+    login_early: int = 0  # seconds
+    login_profile: str = ""  # the address that says whose an access token is
+    login_lock: str = ""  # the directory, beside the file, that a client takes to refresh
     login_store_variable: str = ""  # the variable that moves credentials alone
     login_refresh: tuple[str, ...] = ()  # the client's arguments that refresh its login and wait for it
     login_command: tuple[str, ...] = ()  # those that log in

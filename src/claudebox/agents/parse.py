@@ -28,10 +28,16 @@ KEYS = {
     "state.config_dir": ("config_dir", "relative"),
     "state.config_variable": ("config_variable", "variable"),
     "state.directories": ("state", "relatives"),
+    "state.conversations": ("conversations", "relative"),
     "credentials.files": ("credentials", "relatives"),
     "credentials.variables": ("credential_variables", "variables"),
     "credentials.groups": ("credential_groups", "groups"),
     "credentials.way": ("login_way", "way"),
+    "credentials.keys": ("login_keys", "shape"),
+    "credentials.kept": ("login_kept", "texts"),
+    "credentials.beside": ("login_beside", "texts"),
+    "credentials.early": ("login_early", "seconds"),
+    "credentials.profile": ("login_profile", "text"),
     "credentials.lock": ("login_lock", "name"),
     "credentials.store_variable": ("login_store_variable", "variable"),
     "credentials.refresh": ("login_refresh", "texts"),
@@ -55,8 +61,9 @@ KEYS = {
 }
 TABLES = tuple(dict.fromkeys(key.partition(".")[0] for key in KEYS if "." in key))
 REQUIRED = ("title", "program.executables")
-BROKER = ("state.config_dir", "state.config_variable", "credentials.files", "credentials.lock",
-          "credentials.store_variable", "credentials.refresh", "credentials.login")  # fmt: skip
+BROKER = ("state.config_dir", "state.config_variable", "credentials.files", "credentials.keys",
+          "credentials.store_variable", "credentials.login")  # fmt: skip
+SHAPE = frozenset(("login", "access", "refresh"))
 
 
 def read_over(name: str, built_in: str, own: str) -> AgentSpec:
@@ -186,6 +193,15 @@ class _Reader:
 
     def way(self, key: str, value: Any) -> str:
         return value if self._must(key, value in WAYS, f"one of {', '.join(WAYS)}") else "variables"
+
+    def shape(self, key: str, value: Any) -> Pairs:
+        good = isinstance(value, dict) and SHAPE <= value.keys() <= SHAPE | {"expires"}
+        good = good and all(isinstance(name, str) and name for name in value.values())
+        return tuple(value.items()) if self._must(key, good, "a table of login, access, refresh, expires") else ()
+
+    def seconds(self, key: str, value: Any) -> int:
+        good = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 3600
+        return value if self._must(key, good, "a number of seconds") else 0
 
     def groups(self, key: str, value: Any) -> tuple[tuple[str, tuple[str, ...]], ...]:
         good = isinstance(value, dict) and all(VARIABLE.fullmatch(name) for name in value)

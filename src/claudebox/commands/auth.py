@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any, NamedTuple
+from typing import Any
 
 from claudebox import arguments, console
-from claudebox.agents import AgentSpec, load_agent
+from claudebox.agents import load_agent
+from claudebox.commands.calling import Call, print_json
 from claudebox.errors import ClaudeboxError
 from claudebox.host import survey_user
 from claudebox.locating import login_store
-from claudebox.model import Login, User, Why
+from claudebox.model import Login, Why
 from claudebox.plan import broker
 from claudebox.plan.broker import HostSeen, Tokens
+from claudebox.plan.login import shape
 from claudebox.run import instance as state
 from claudebox.run import instances, notify, session
 from claudebox.run.credentials import Files, Seen, host_bytes, put_host
@@ -35,7 +37,6 @@ examples:
   claudebox auth status --online
   claudebox auth import -C ~/code/app
   claudebox auth forget --all"""
-PROFILE = "https://api.anthropic.com/api/oauth/profile"
 STATES = {
     "absent": "not logged in",
     "good": "logged in",
@@ -44,21 +45,6 @@ STATES = {
     "broken": "no longer valid",
     "odd": "the file cannot be used",
 }
-
-
-class Call(NamedTuple):
-    """What was typed behind `claudebox auth COMMAND`, and by whom. store: the host's directory with the login."""
-
-    ours: str
-    user: User
-    environment: dict[str, str]
-    spec: AgentSpec
-    store: str
-    project: str
-    online: bool
-    all: bool
-    yes: bool
-    json: bool
 
 
 def auth(argv: list[str], environment: dict[str, str]) -> int:
@@ -73,8 +59,9 @@ def auth(argv: list[str], environment: dict[str, str]) -> int:
     add("-y", "--yes", action="store_true", help="do not ask")
     add("--json", action="store_true", help="for scripts")
     typed = arguments.parse(made, argv)
+    import_where = "import forget" if typed.agent == "claude" else "login import forget"
     for option, given, where in (
-        ("--online", typed.online, "status"), ("--all", typed.all, "forget"), ("-C", typed.project, "import forget"),
+        ("--online", typed.online, "status"), ("--all", typed.all, "forget"), ("-C", typed.project, import_where),
     ):  # fmt: skip
         if given and typed.what not in where.split():
             raise ClaudeboxError(f"{option} goes with {where.replace(' ', ' and ')}", "claudebox auth --help")
@@ -82,20 +69,17 @@ def auth(argv: list[str], environment: dict[str, str]) -> int:
     ours = state.find_home(environment, user.home)
     spec = load_agent(typed.agent, f"{ours}/agents")
     store = login_store(spec, user, environment, ours)
-    if not store:
+    if not store and spec.login_way != "own":
         keys = ", ".join(spec.credential_variables) or "a variable of its own"
         raise ClaudeboxError(f"the login of {spec.title} is not brokered", f"its keys pass by the environment: {keys}")
     found = Call(
         ours, user, environment, spec, store, typed.project, typed.online, typed.all, typed.yes, typed.json
     )  # fmt: skip
+    if not store:
+        from claudebox.commands import own_login
+
+        return own_login.COMMANDS[typed.what](found)
     return COMMANDS[typed.what](found)
-
-
-def print_json(value: dict[str, Any]) -> None:
-    """A document on stdout."""
-    import json
-
-    console.write(json.dumps({"schema_version": 1, **value}, indent=2) + "\n", 1)
 
 
 # --- looking -------------------------------------------------------------------------------------
@@ -104,7 +88,7 @@ def print_json(value: dict[str, Any]) -> None:
 def look(call: Call) -> tuple[HostSeen, bool]:
     """The host's login, and whether others can read its file."""
     raw, odd, open_to_others = host_bytes(call.store, file_name(call))
-    return (HostSeen("odd", why=odd) if odd else broker.see_host(raw, notify.now())), open_to_others
+    return (HostSeen("odd", why=odd) if odd else broker.see_host(raw, notify.now(), shape(call.spec))), open_to_others
 
 
 def file_name(call: Call) -> str:
@@ -116,7 +100,7 @@ def files_of(call: Call, here: int) -> Files:
     """The host's file and the copy of an instance. here: its directory."""
     login = Login(
         store=call.store, file=call.spec.credentials[0], lock=call.spec.login_lock, refresher=(), environment=(),
-        needed=False, why=Why("claudebox auth"),
+        needed=False, why=Why("claudebox auth"), shape=shape(call.spec), agent=call.spec.name,
     )  # fmt: skip
     files = Files(login, here, os.open("home", os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=here))
     files.stamp = None  # all of the copy is wanted, not whether it is as before
@@ -151,7 +135,7 @@ def status(call: Call) -> int:
     seen, open_to_others = look(call)
     served = [one for one in session.running(call.ours) if one.agent == call.spec.name]
     own = own_logins(call)
-    account = whose(seen.tokens.access, call.environment) if call.online and seen.tokens and seen.tokens.access else {}
+    account = whose(call, seen.tokens.access) if call.online and seen.tokens and seen.tokens.access else {}
     good = seen.state in ("good", "due", "expired")
     if call.json:
         tokens = seen.tokens
@@ -177,14 +161,20 @@ def status(call: Call) -> int:
     if open_to_others:
         rows.append(("warning", f"others can read it: chmod 600 {call.store}/{file_name(call)}"))
     if good:
-        rows.append(("refreshed", f"by {call.spec.title} on the host, started by a session or by the next launch"))
+        when = "started by a session or by the next launch" if call.spec.login_refresh else "whenever you use it there"
+        rows.append(("refreshed", f"by {call.spec.title} on the host, {when}"))
     else:
-        rows.append(("next", "claudebox auth login"))
+        rows.append(("next", typed_as(call, "login")))
     rows += [("served", f"pid {one.pid}, {one.project}") for one in served]
-    rows += [("its own", f"{one.shown} (claudebox auth import -C {one.shown})") for one in own]
+    rows += [("its own", f"{one.shown} ({typed_as(call, 'import')} -C {one.shown})") for one in own]
     width = max(len(name) for name, _ in rows)
     console.write("".join(f"{name.ljust(width)}  {printable(text)}\n" for name, text in rows), 1)
     return 0 if good else 1
+
+
+def typed_as(call: Call, word: str) -> str:
+    """What to type: a command of ours for that agent."""
+    return f"claudebox auth {word}" + ("" if call.spec.name == "claude" else f" {call.spec.name}")
 
 
 def plan_of(tokens: Tokens | None) -> str | None:
@@ -203,8 +193,10 @@ def described(tokens: Tokens, account: dict[str, str]) -> list[tuple[str, str]]:
     return [*rows, ("expires", f"{when} ({f'in {span(left)}' if left > 0 else f'{span(-left)} ago'})")]
 
 
-def whose(access: str, environment: dict[str, str]) -> dict[str, str]:
-    """Whose account an access token is of, asked of its provider. Raises ClaudeboxError."""
+def whose(call: Call, access: str) -> dict[str, str]:
+    """Whose account an access token is of, asked of its provider, where that can be asked. Raises ClaudeboxError."""
+    if not (address := call.spec.login_profile):
+        return {}
     import json
     import ssl
     import urllib.request
@@ -217,17 +209,17 @@ def whose(access: str, environment: dict[str, str]) -> dict[str, str]:
 
     try:
         context = ssl.create_default_context()
-        if extra := environment.get("NODE_EXTRA_CA_CERTS"):
+        if extra := call.environment.get("NODE_EXTRA_CA_CERTS"):
             context.load_verify_locations(extra)
         opener = urllib.request.build_opener(Stay, urllib.request.HTTPSHandler(context=context))
-        asked = urllib.request.Request(PROFILE, headers={"Authorization": f"Bearer {access}"})
+        asked = urllib.request.Request(address, headers={"Authorization": f"Bearer {access}"})
         with opener.open(asked, timeout=20) as answer:
             found = json.loads(answer.read(1 << 16))
         account, organization = found.get("account", {}), found.get("organization", {})
         rows = {"account": account.get("email"), "organization": organization.get("name")}
     except (OSError, ValueError, AttributeError, RecursionError) as error:
         reason = getattr(error, "reason", "") or type(error).__name__
-        raise ClaudeboxError(f"{PROFILE} does not say whose login it is: {reason}", "are you online?") from None
+        raise ClaudeboxError(f"{address} does not say whose login it is: {reason}", "are you online?") from None
     return {name: text[:200] for name, text in rows.items() if isinstance(text, str)}
 
 
@@ -242,14 +234,14 @@ def import_(call: Call) -> int:
         tokens = files.own_tokens(seen)
         if tokens is None:
             raise ClaudeboxError(f"the sandbox of {one.shown} has no login of its own", "claudebox auth status")
-        account = whose(tokens.access, call.environment)
+        account = whose(call, tokens.access)
         for name, text in described(tokens, account):
             console.say(f"{name}: {text}")
         if seen.host.state not in ("absent", "broken"):
             console.warn(f"{call.store} has a login already, which this one replaces")
         if not call.yes and not console.ask(f"move this login from the sandbox of {one.shown} to {call.store}?"):
             raise ClaudeboxError("nothing was moved", "-y does not ask")
-        put_host(call.store, file_name(call), tokens)
+        put_host(call.store, file_name(call), tokens, shape(call.spec))
         files.withdraw(seen)
     if call.json:
         print_json({"imported": one.shown, "account": account or None})

@@ -32,8 +32,11 @@ class Start(NamedTuple):
     identity: Instance
 
 
-def perform(request: Request, environment: dict[str, str]) -> int:
-    """Launch what was asked for, or with --dry-run print it; the exit status."""
+def perform(request: Request, environment: dict[str, str], after: Callable[[], None] | None = None) -> int:
+    """Launch what was asked for, or with --dry-run print it; the exit status.
+
+    after: called when all of it is gone, also where a Ctrl-C ends us then.
+    """
     start = begin(request, environment)
     if request.dry_run:  # writes nothing, and takes part in nothing
         return show(decide(request, environment, start)[0], as_json=request.json)
@@ -47,7 +50,7 @@ def perform(request: Request, environment: dict[str, str]) -> int:
         # nothing of what was shown counts
         plan, pins = until_right(lambda: decide(request, environment, start), edited)
     kept.note_written(here, written(plan), start.project.main)
-    return run(plan, {pin.path: pin.fd for pin in pins}, here, held, as_json=request.json)
+    return run(plan, {pin.path: pin.fd for pin in pins}, here, held, as_json=request.json, after=after)
 
 
 def begin(request: Request, environment: dict[str, str]) -> Start:
@@ -114,6 +117,10 @@ def reviewed(plan: SandboxPlan, request: Request, here: int, environment: dict[s
     accepted = kept.accepted(plan.instance.directory)
     fresh = review.grown(plan.grants, accepted or ())
     first = accepted is None and os.isatty(2)
+    if first:
+        from claudebox.commands.first import say_what_stays
+
+        say_what_stays(plan, environment)
     if fresh or first or request.review == "always":
         from claudebox.commands.review import consider
 
@@ -134,11 +141,21 @@ def announce(plan: SandboxPlan, accepted: tuple[tuple[str, ...], ...]) -> None:
         console.note(note.severity, note.text)
 
 
-def run(plan: SandboxPlan, pins: dict[str, int], here: int, held: locks.Held, *, as_json: bool = False) -> int:
+def run(
+    plan: SandboxPlan,
+    pins: dict[str, int],
+    here: int,
+    held: locks.Held,
+    *,
+    as_json: bool = False,
+    after: Callable[[], None] | None = None,
+) -> int:
     """Launch; the command's exit status. as_json: the report at the end is for programs."""
     from claudebox.run.launch import launch
 
     ending = launch(plan, pins, here, held, as_json=as_json)
+    if after:
+        after()
     if ending.interrupt is not None:
         # As if the terminal had told our group too: a shell loop and a pipeline end on one Ctrl-C.
         signal.signal(signal.SIGINT, signal.SIG_DFL)

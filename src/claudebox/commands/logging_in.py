@@ -33,12 +33,17 @@ def log_in(spec: AgentSpec, store: str, user: User, ours: str, environment: dict
         project=project,
         agent=spec.name,
         no_auth=True,
+        yes=True,  # it was typed, and grants what it says: the store
         mounts=(f"{escaped}:{INSIDE}:rw", *certificates),
         env=(f"{spec.login_store_variable}={INSIDE}", *(name for name in spec.login_pass if name in environment)),
     )
     console.say(f"claudebox: {spec.title} logs in here; if no browser opens, open the address and paste the code")
+
+    def clean() -> None:
+        for directory in (project, made.directory):
+            shutil.rmtree(directory, ignore_errors=True)
+
     try:
-        return launch.perform(request, environment)
+        return launch.perform(request, environment, after=clean)
     finally:
-        shutil.rmtree(project, ignore_errors=True)
-        shutil.rmtree(made.directory, ignore_errors=True)
+        clean()

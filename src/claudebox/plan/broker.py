@@ -1,8 +1,9 @@
 """What may happen to the login, as one table: state of the host's file × state of the sandbox's copy × event → step.
 
 The host's directory alone holds a refresh token. The sandbox's copy has the access token, a dummy in place of
-the refresh token, and an expiry that is later by as much as the client refreshes early; beside it lies a lock
-that never goes stale, so a client whose token has expired waits and reads again. run/login.py performs the steps.
+the refresh token, and an expiry that is later by as much as the client refreshes early; beside it lies, where its
+clients have one, a lock that never goes stale, so a client whose token has expired waits and reads again.
+run/login.py performs the steps.
 """
 
 from __future__ import annotations
@@ -14,16 +15,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Literal
 
+    from claudebox.model import Shape
+
     HostState = Literal["absent", "good", "due", "expired", "broken", "odd"]
     CopyState = Literal["absent", "current", "stale", "blank", "own", "odd"]
     Event = Literal["launch", "host", "copy", "time", "refreshed"]
     Act = Literal["publish", "withdraw", "leave", "yield"]
     Topic = Literal["", "absent", "logout", "broken", "odd", "own", "late"]
 
-KEY = "claudeAiOauth"
-COPIED = ("scopes", "subscriptionType", "rateLimitTier")
 DUMMY = "claudebox-"  # how the refresh token of a copy begins
-EARLY = 300_000  # milliseconds: the client refreshes so long before the expiry that it reads
 DUE = 240_000  # milliseconds left of the real one when we have it refreshed
 LIMIT = 1 << 16  # bytes of a copy
 DEPTH = 32  # levels of JSON in it
@@ -31,7 +31,8 @@ LATEST = 1 << 53  # milliseconds: what every reader of JSON takes for the same n
 
 
 class Tokens(NamedTuple):
-    """The host's login as its file holds it. expires: milliseconds since 1970; kept: what else the copy gets.
+    """The host's login as its file holds it. expires: milliseconds since 1970; kept: what else of it the copy gets;
+    beside: what of the file's other keys.
 
     Its repr has no token.
     """
@@ -40,6 +41,7 @@ class Tokens(NamedTuple):
     refresh: str
     expires: int
     kept: tuple[tuple[str, Any], ...]
+    beside: tuple[tuple[str, Any], ...] = ()
 
     def __repr__(self) -> str:
         return f"Tokens(access='***', refresh='***', expires={self.expires})"
@@ -115,17 +117,17 @@ def tells_late(state: HostState, failures: int) -> bool:
 # --- the files -----------------------------------------------------------------------------------
 
 
-def see_host(raw: bytes | None, now: int) -> HostSeen:
+def see_host(raw: bytes | None, now: int, shape: Shape) -> HostSeen:
     """What the host's file says. raw: its bytes, None where there is no file; now: milliseconds since 1970."""
     if raw is None:
         return HostSeen("absent")
     document = parsed(raw)
     if document is None:
         return HostSeen("odd", why="is no JSON object that a client would write")
-    found = document.get(KEY)
+    found = document.get(shape.login)
     if found is None:
         return HostSeen("absent")
-    tokens = _tokens(found)
+    tokens = _tokens(document, found, shape)
     if tokens is None:
         return HostSeen("odd", why="has a shape that this release of claudebox does not know")
     return HostSeen(host_state(tokens, now), tokens)
@@ -143,60 +145,84 @@ def host_state(tokens: Tokens, now: int) -> HostState:
     return "due" if left > 0 else "expired"
 
 
-def _tokens(found: Any) -> Tokens | None:
+def _tokens(document: dict[str, Any], found: Any, shape: Shape) -> Tokens | None:
     if not isinstance(found, dict):
         return None
-    access, refresh, expires = found.get("accessToken"), found.get("refreshToken"), found.get("expiresAt")
+    access, refresh = found.get(shape.access), found.get(shape.refresh)
+    expires = found.get(shape.expires) if shape.expires else said_by(access)
     if not isinstance(access, str) or not isinstance(refresh, str | None):
         return None
     if not isinstance(expires, int | float) or isinstance(expires, bool) or not 0 <= expires < LATEST:
         return None
-    kept = tuple((key, found[key]) for key in COPIED if key in found)
-    return Tokens(access=access, refresh=refresh or "", expires=int(expires), kept=kept)
+    kept = tuple((key, found[key]) for key in shape.kept if key in found)
+    beside = tuple((key, document[key]) for key in shape.beside if key in document)
+    return Tokens(access=access, refresh=refresh or "", expires=int(expires), kept=kept, beside=beside)
 
 
-def see_copy(raw: bytes | None, tokens: Tokens | None, *, locked: bool) -> CopySeen:
+def said_by(access: Any) -> int | None:
+    """When a JWT expires, in milliseconds since 1970, as it says itself (RFC 7519, exp); None for what is none."""
+    import base64
+    import binascii
+
+    if access == "":
+        return 0  # blanked: no token, none that lives
+    try:
+        payload = access.split(".")[1]
+        found = parsed(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    except (AttributeError, IndexError, ValueError, binascii.Error):
+        return None
+    expires = found.get("exp") if found else None
+    return int(expires * 1000) if isinstance(expires, int | float) and not isinstance(expires, bool) else None
+
+
+def see_copy(raw: bytes | None, tokens: Tokens | None, shape: Shape, *, locked: bool) -> CopySeen:
     """What the sandbox's copy is, beside the host's login. locked: whether our lock lies there as we made it."""
     if raw is None:
         return CopySeen("absent", {})
     document = parsed(raw)
     if document is None:
         return CopySeen("odd", {})
-    other = {key: value for key, value in document.items() if key != KEY}
-    found = document.get(KEY)
+    other = {key: value for key, value in document.items() if key != shape.login and key not in shape.beside}
+    found = document.get(shape.login)
     if found is None:
         return CopySeen("absent", other)
     if not isinstance(found, dict):
         return CopySeen("odd", {})  # moved aside whole
-    if tokens is not None and locked and found == for_the_sandbox(tokens):
+    if tokens is not None and locked and found == for_the_sandbox(tokens, shape):
         return CopySeen("current", other)
-    return CopySeen(_copy_state(found), other)
+    return CopySeen(_copy_state(found, shape), other)
 
 
-def _copy_state(found: dict[str, Any]) -> CopyState:
-    access, refresh = found.get("accessToken"), found.get("refreshToken")
+def _copy_state(found: dict[str, Any], shape: Shape) -> CopyState:
+    access, refresh = found.get(shape.access), found.get(shape.refresh)
     if isinstance(refresh, str) and refresh:
         return "stale" if refresh.startswith(DUMMY) else "own"
-    known = {"accessToken", "refreshToken", "expiresAt", *COPIED}
+    known = {shape.access, shape.refresh, shape.expires, *shape.kept}
     return "blank" if not access and not refresh and known.issuperset(found) else "odd"
 
 
-def for_the_sandbox(tokens: Tokens) -> dict[str, Any]:
+def for_the_sandbox(tokens: Tokens, shape: Shape) -> dict[str, Any]:
     """What the copy has of the host's login."""
     mark = sha256(tokens.access.encode(errors="surrogatepass")).hexdigest()[:24]
-    shown = {"accessToken": tokens.access, "refreshToken": DUMMY + mark, "expiresAt": tokens.expires + EARLY}
-    return {**shown, **dict(tokens.kept)}
+    return _login(tokens, shape, DUMMY + mark, tokens.expires + shape.early)
 
 
-def published(other: dict[str, Any], tokens: Tokens) -> bytes:
+def _login(tokens: Tokens, shape: Shape, refresh: str, expires: int) -> dict[str, Any]:
+    made: dict[str, Any] = {shape.access: tokens.access, shape.refresh: refresh}
+    if shape.expires:
+        made[shape.expires] = expires
+    return {**made, **dict(tokens.kept)}
+
+
+def published(other: dict[str, Any], tokens: Tokens, shape: Shape) -> bytes:
     """The bytes of a copy: the host's login, and what else the client keeps in that file."""
-    return _written({KEY: for_the_sandbox(tokens), **other})
+    return _written({shape.login: for_the_sandbox(tokens, shape), **other, **dict(tokens.beside)})
 
 
-def as_host(document: dict[str, Any], tokens: Tokens) -> bytes:
+def as_host(document: dict[str, Any], tokens: Tokens, shape: Shape) -> bytes:
     """The bytes of a host's file with another login in it. document: what it holds now."""
-    login = {"accessToken": tokens.access, "refreshToken": tokens.refresh, "expiresAt": tokens.expires}
-    return _written({**document, KEY: {**login, **dict(tokens.kept)}})
+    login = _login(tokens, shape, tokens.refresh, tokens.expires)
+    return _written({**document, **dict(tokens.beside), shape.login: login})
 
 
 def withdrawn(other: dict[str, Any]) -> bytes | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from claudebox.agents import AgentSpec
-from claudebox.model import Bind, Host, Login, Mount, Note, Request, Variable, Why
+from claudebox.model import Bind, Host, Login, Mount, Note, Request, Shape, Variable, Why
 from claudebox.plan.filesystem import below, placed
 
 # Of the refresher: no directory of the user's PATH, which a project may have put there.
@@ -30,12 +30,29 @@ def build(request: Request, host: Host, spec: AgentSpec) -> Login | None:
         environment=environment(host, spec),
         needed=request.action == "agent" and not variables(dict(host.environment), spec),
         why=Why(reason),
+        shape=shape(spec),
+        agent=spec.name,
+        program=spec.executables[0],
+    )
+
+
+def shape(spec: AgentSpec) -> Shape:
+    """How an agent with a broker writes its credentials file."""
+    keys = dict(spec.login_keys)
+    return Shape(
+        login=keys["login"],
+        access=keys["access"],
+        refresh=keys["refresh"],
+        expires=keys.get("expires", ""),
+        kept=spec.login_kept,
+        beside=spec.login_beside,
+        early=spec.login_early * 1000,
     )
 
 
 def refresher(host: Host, spec: AgentSpec) -> tuple[str, ...]:
     """The words that have the user's own client refresh its login, on the host."""
-    if host.agent is None:
+    if host.agent is None or not spec.login_refresh:
         return ()
     bounded = (host.tools.timeout, "-s", "KILL", str(PATIENCE)) if host.tools.timeout else ()
     keeper = (host.tools.sh, "-c", KEEPER, "sh")
@@ -79,8 +96,14 @@ def masks(request: Request, host: Host, spec: AgentSpec) -> list[Mount]:
     return made
 
 
-def notes(host: Host) -> list[Note]:
-    """What is worth a word: the sandbox sees the very directory that it should not."""
+def notes(host: Host, spec: AgentSpec) -> list[Note]:
+    """What is worth a word: a refresh token inside, or the very directory that the sandbox should not see."""
+    if host.own_login:
+        text = (
+            f"{spec.title} keeps a login of its own in the home of this project's sandbox, with a refresh token: the"
+            " agent can use it and hand it on, until you revoke it"
+        )
+        return [Note("weakening", text)]
     store, root = host.login_store, host.project.root
     if store and (below(store, root) or below(root, store)):
         text = (

@@ -12,7 +12,7 @@ import stat
 from claudebox import descriptors
 from claudebox.digest import sha256
 from claudebox.errors import ClaudeboxError
-from claudebox.model import Login
+from claudebox.model import Login, Shape
 from claudebox.plan import broker
 from claudebox.plan.broker import CopySeen, HostSeen
 from claudebox.record import NamedTuple
@@ -75,9 +75,9 @@ class Files:
         if raw is not None and copy is not None and locked and self._as_stamped(raw, copy, now):
             assert self.stamp is not None
             return Seen(HostSeen("good"), CopySeen("current", {}), raw, self.stamp.expires, identity, directory)
-        host = HostSeen("odd", why=odd) if odd else broker.see_host(raw, now)
+        host = HostSeen("odd", why=odd) if odd else broker.see_host(raw, now, self.login.shape)
         expires = host.tokens.expires if host.tokens else 0
-        found = CopySeen("odd", {}) if strange else broker.see_copy(copy, host.tokens, locked=locked)
+        found = CopySeen("odd", {}) if strange else broker.see_copy(copy, host.tokens, self.login.shape, locked=locked)
         return Seen(host, found, raw or b"", expires, identity, directory)
 
     def _as_stamped(self, raw: bytes, copy: bytes, now: int) -> bool:
@@ -100,7 +100,9 @@ class Files:
         return (found.st_ino, found.st_mtime_ns, found.st_size) if found else None
 
     def locked(self, directory: int) -> bool:
-        """Whether the lock that never goes stale lies there."""
+        """Whether the lock that never goes stale lies there, where there is to be one."""
+        if not self.login.lock:
+            return True
         try:
             found = os.stat(self.login.lock, dir_fd=directory, follow_symlinks=False) if directory >= 0 else None
         except OSError:
@@ -142,7 +144,7 @@ class Files:
         Raises OSError.
         """
         assert seen.host.tokens is not None
-        content = broker.published(seen.copy.other, seen.host.tokens)
+        content = broker.published(seen.copy.other, seen.host.tokens, self.login.shape)
         if seen.copy.state == "odd" and seen.identity:
             put_aside(seen.directory, self.here, self.name)
             seen = seen._replace(identity=None)
@@ -168,9 +170,11 @@ class Files:
             raw = self._copy_bytes(seen.directory)
         except OSError:
             return None
-        return broker.see_host(raw, 0).tokens
+        return broker.see_host(raw, 0, self.login.shape).tokens
 
     def _put_lock(self, directory: int) -> None:
+        if not self.login.lock:
+            return
         lock = self._inner(directory, self.login.lock, make=True)
         try:
             os.utime(lock, (NEVER_STALE, NEVER_STALE))
@@ -179,7 +183,7 @@ class Files:
 
     def remove_lock(self, directory: int) -> None:
         """Remove the lock, if it is ours; one that something was planted in is moved aside. Raises OSError."""
-        if not self.locked(directory):
+        if not self.login.lock or not self.locked(directory):
             return
         try:
             os.rmdir(self.login.lock, dir_fd=directory)
@@ -222,7 +226,7 @@ def host_bytes(store: str, name: str) -> tuple[bytes | None, str, bool]:
     return (found[0], "", bool(found[1].st_mode & 0o077)) if found else (None, "", False)
 
 
-def put_host(store: str, name: str, tokens: broker.Tokens) -> None:
+def put_host(store: str, name: str, tokens: broker.Tokens, shape: Shape) -> None:
     """Make a login the host's: `auth import` alone. Other keys of the file stay, and its mode is 0600.
 
     Under the lock that the host's client takes to write there. Raises ClaudeboxError.
@@ -240,7 +244,7 @@ def put_host(store: str, name: str, tokens: broker.Tokens) -> None:
     except OSError as error:
         raise ClaudeboxError(f"cannot write {store}/{name}: {error.strerror}", "free space, or check it") from None
     try:
-        descriptors.replace_file(directory, name, broker.as_host(document, tokens), durable=True)
+        descriptors.replace_file(directory, name, broker.as_host(document, tokens, shape), durable=True)
     except OSError as error:
         raise ClaudeboxError(f"cannot write {store}/{name}: {error.strerror}", "free space, or check it") from None
     finally:

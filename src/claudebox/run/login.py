@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 BUSY = 2_000  # milliseconds until a refresh is tried again while another launcher's is at work
 UNWATCHED = 60_000  # milliseconds between two looks where inotify is used up
-OWN = "this sandbox has a login of its own: claudebox auth import takes it to the host"
 QUIET, PATIENCE = 1.0, 60.0  # seconds at a launch: until we say that we wait, and until we no longer do
 
 
@@ -103,7 +102,7 @@ class Broker:
     def _refresh(self, seen: Seen, now: int) -> None:
         """Have the host's client refresh, unless that is under way or was tried just now."""
         if not self.login.refresher:
-            self._say("late", late(seen.host.state))
+            self._say("late", late(self.login, seen.host.state))
         if self.refresher or now < self.next_try or not self.login.refresher:
             return
         self.tried, self.next_try = seen.expires, now + BUSY
@@ -124,7 +123,7 @@ class Broker:
         self.failures = 0 if seen.expires != self.tried else self.failures + 1
         self.next_try = now + 1000 * max(broker.wait(self.failures), BUSY // 1000)
         if broker.tells_late(seen.host.state, self.failures):
-            self._say("late", late(seen.host.state))
+            self._say("late", late(self.login, seen.host.state))
 
     def _set_alarm(self, seen: Seen, now: int) -> None:
         moments = [self.paused] if self.paused else []
@@ -215,7 +214,9 @@ class Broker:
             self._unwatch_copy()
             self.watched = self.watched[0], identity
             directories = (self.files.home, directory) if found else (self.files.home,)
-            self.copy = self._changes(directories, (self.files.name, self.login.lock, *self.files.above))
+            self.copy = self._changes(
+                directories, tuple(filter(None, (self.files.name, self.login.lock, *self.files.above)))
+            )
             if self.copy:
                 self._watch(self.copy.descriptor, self._copy_changed)
         return directory
@@ -250,19 +251,22 @@ class Broker:
     def _tell(self, topic: Topic, seen: Seen, event: Event) -> None:
         if seen.host.state == "good":
             self.told -= {"late", "broken", "odd", "logout", "refresher"}
-        store = self.login.store
+        store, again = self.login.store, self.login.command("login")
         if self.files.open_to_others and seen.host.state in ("good", "due", "expired"):
             self._say("mode", f"{store} has a login that others can read: chmod 600 {store}/{self.files.name}")
         if topic == "absent" and self.login.needed:
-            self._say("absent", f"no login in {store}, so none in the sandbox: claudebox auth login")
+            self._say("absent", f"no login in {store}, so none in the sandbox: {again}")
         elif topic == "logout":
-            self._say("logout", "the host was logged out, and so is this sandbox: claudebox auth login")
+            self._say("logout", f"the host was logged out, and so is this sandbox: {again}")
         elif topic == "broken":
-            self._say("broken", f"the login in {store} is no longer valid: claudebox auth login")
+            self._say("broken", f"the login in {store} is no longer valid: {again}")
         elif topic == "odd":
             self._say("odd", f"{store}/{self.files.name} {seen.host.why}: the sandbox gets no login from it")
         elif topic == "own" and (self.login.needed or event != "launch"):
-            self._say("own", OWN)
+            self._say_own()
+
+    def _say_own(self) -> None:
+        self._say("own", f"this sandbox has a login of its own: {self.login.command('import')} takes it to the host")
 
     def _say(self, topic: str, text: str) -> None:
         """Once for each topic."""
@@ -316,7 +320,7 @@ class Broker:
         if directory < 0:
             return
         if self.files.see(directory, notify.now()).copy.state == "own":
-            self._say("own", OWN)
+            self._say_own()
         os.close(directory)
 
     def close(self) -> None:
@@ -326,7 +330,10 @@ class Broker:
             os.close(descriptor)
 
 
-def late(state: HostState) -> str:
-    """What to do when a refresh did not happen."""
-    how = "has expired and" if state == "expired" else "is about to expire and"
-    return f"the login {how} could not be refreshed; it is tried again. If you are online: run claude once on the host"
+def late(login: Login, state: HostState) -> str:
+    """What to do when a refresh did not happen, or is not ours to start."""
+    how = "has expired" if state == "expired" else "is about to expire"
+    if not login.refresher:
+        return f"the login {how}: run {login.program} once on the host, which refreshes it; sandboxes that run get it"
+    done = f"the login {how} and could not be refreshed; it is tried again."
+    return f"{done} If you are online: run {login.program} once on the host"

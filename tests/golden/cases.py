@@ -18,22 +18,36 @@ from builders import (
     make_uplink,
     make_user,
 )
+from claudebox.allowing import parse_entry
 from claudebox.model import (
+    AllowEntry,
     GitTree,
     Kernel,
     Layer,
     MountRequest,
+    NameSet,
     Note,
     Origin,
     SandboxPlan,
     Setting,
     UserFile,
     UserSettings,
+    Why,
 )
 
 CODE = f"{HOME}/code/app"
 PASSED = Origin(Layer.COMMAND_LINE, "-e")
 FROM_FILE = Origin(Layer.CONFIG, f"{HOME}/.claudebox/config.toml:7")
+
+
+GITHUB = NameSet(
+    name="github", rules=(("github.com:443", "pages", ""), ("ssh.github.com:443 none", "git over ssh", ""))
+)
+ALLOWED = ("docs.python.org", "@github", "*.github.io:*", "!platform.claude.com")
+
+
+def allowed() -> tuple[Setting[AllowEntry], ...]:
+    return tuple(Setting(parse_entry(one, Why("allow", FROM_FILE)), FROM_FILE) for one in ALLOWED)
 
 
 def mounted(*mounts: MountRequest, root: str = "/srv/app", directories: bool = True) -> SandboxPlan:
@@ -154,6 +168,10 @@ CASES: dict[str, Callable[[], SandboxPlan]] = {
     "uid-0": lambda: make_plan(make_host(user=make_user(uid=0, gid=0, name="root", group="root"))),
     "full-scoped": lambda: full(6),
     "full-unscoped": lambda: full(5),
+    "allowlist": lambda: make_plan(
+        make_host(uplink=make_uplink(), sets=(GITHUB,)),
+        make_profile(tier="allowlist", allow=allowed()),
+    ),
     "internet-only": lambda: make_plan(make_host(uplink=make_uplink()), make_profile(tier="internet-only")),
     "nixos": nixos,
     "unmerged-usr": unmerged,

@@ -156,6 +156,10 @@ def run(
     ending = launch(plan, pins, here, held, as_json=as_json)
     if after:
         after()
+    if plan.network.learn:
+        from claudebox.commands.networklog import learned
+
+        learned(plan)
     if ending.interrupt is not None:
         # As if the terminal had told our group too: a shell loop and a pipeline end on one Ctrl-C.
         signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from claudebox import console
 from claudebox.commands.networkcall import Call, print_json
 from claudebox.errors import ClaudeboxError
-from claudebox.model import AllowRule
+from claudebox.model import AllowRule, SandboxPlan
 from claudebox.plan.network.learned import REFUSED, Event, as_value, counted, profile
 from claudebox.run import instances, netlog, session
 from claudebox.run.netlog import Log, Reader
@@ -133,6 +133,23 @@ def learn(call: Call) -> int:
     else:
         console.write(profile(asked, known(call)), 1)
     return 0
+
+
+def learned(plan: SandboxPlan) -> None:
+    """Say at the end of a session that learned what would let through what it reached."""
+    here = netlog.opened(plan.instance.directory)
+    if here < 0:
+        return
+    mine = f"{os.getpid()}-{session.start_time(os.getpid())}{netlog.LOG}"
+    try:
+        asked = counted(Reader(here, mine).events())
+        if asked:
+            console.say("claudebox: what was reached, for a profile (claudebox network learn prints it again):")
+            console.write(profile(asked, tuple(one for one in plan.network.allow if not one.why.origin.where)))
+    except ClaudeboxError as error:
+        console.warn(error.message)
+    finally:
+        os.close(here)
 
 
 def known(call: Call) -> tuple[AllowRule, ...]:

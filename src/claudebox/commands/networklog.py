@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from claudebox import console
 from claudebox.commands.networkcall import Call, print_json
@@ -14,10 +14,6 @@ from claudebox.plan.network.learned import REFUSED, Event, as_value, counted, pr
 from claudebox.run import instances, netlog, session
 from claudebox.run.netlog import Log, Reader
 from claudebox.text import amount
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 
 HEADINGS = ("time", "", "name", "port", "bytes", "program", "why")
 DAY = 86400
@@ -55,12 +51,12 @@ def log(call: Call) -> int:
     """Print what a session reached and what was refused."""
     meant = target(call)
     reader = Reader(meant.here, meant.log.name)
-    wanted = (one for one in reader.events() if not call.denied or one.verdict == REFUSED)
     if call.follow:
-        for one in wanted:
-            show(one, call)
+        rest(reader, call)
         follow(meant, reader, call)
-    elif call.json:
+        return 0
+    wanted = [one for one in reader.events() if not call.denied or one.verdict == REFUSED]
+    if call.json:
         print_json({"pid": meant.log.pid, "events": [as_value(one) for one in wanted]})
     elif rows := [row(one) for one in wanted]:
         console.table(HEADINGS, rows, descriptor=1)
@@ -89,7 +85,8 @@ def follow(meant: Target, reader: Reader, call: Call) -> None:
 
     try:
         pidfd = os.pidfd_open(meant.log.pid)
-    except ProcessLookupError:
+    except ProcessLookupError:  # it ended while what was there was shown
+        rest(reader, call)
         return
     changes = notify.Changes([meant.here], [meant.log.name], more=notify.MODIFY)
     poll = select.poll()
@@ -97,20 +94,20 @@ def follow(meant: Target, reader: Reader, call: Call) -> None:
     poll.register(changes.descriptor, select.POLLIN)
     running = session.start_time(meant.log.pid) == meant.log.started
     while running:
-        for one in fresh(reader, call):
-            show(one, call)
+        rest(reader, call)
         ready = {descriptor for descriptor, _ in poll.poll()}
         changes.arrived()
         running = pidfd not in ready
-    for one in fresh(reader, call):
-        show(one, call)
+    rest(reader, call)
     changes.close()
     os.close(pidfd)
 
 
-def fresh(reader: Reader, call: Call) -> Iterator[Event]:
-    """What was added, of what is wanted."""
-    return (one for one in reader.events() if not call.denied or one.verdict == REFUSED)
+def rest(reader: Reader, call: Call) -> None:
+    """Print what was added and is wanted."""
+    for one in reader.events():
+        if not call.denied or one.verdict == REFUSED:
+            show(one, call)
 
 
 def row(one: Event) -> tuple[str, ...]:

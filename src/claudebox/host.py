@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import pwd
 
-from claudebox import cgroups, listening, process, targets
+from claudebox import borrowed, cgroups, listening, process, targets
 from claudebox.agents import AgentSpec
 from claudebox.errors import ClaudeboxError
-from claudebox.layout import find_repository, read_tree
+from claudebox.layout import Place, find_repository, read_tree
 from claudebox.locating import find_agent, find_program, has_own_login, login_store, sibling
 from claudebox.model import Host, Kernel, NameSet, Note, Profile, Project, Setting, System, Tools, Uplink, User
 from claudebox.pinning import check_links, pin
@@ -90,18 +90,22 @@ def survey(
     tools, shadowed = survey_tools(path, untrusted, ours, keep=keep)
     store = login_store(spec, user, environment, ours)
     tools = tools._replace(timeout=sibling(tools.env, "timeout")) if store else tools
-    started = git_settings_started(tools, user)
+    place = find_repository(project.root)
+    started = git_settings_started(tools, user, git_directory(place))
     uplink, nft, skipped = survey_uplink(profile, path, untrusted, ours, keep=keep)
     missed: list[Note] = []
     agent = find_agent(spec, user.home, path, untrusted, missed)
     system = survey_system()
-    place = find_repository(project.root)
     tree = read_tree(place) if place else None
     if tree:
-        tree = tree._replace(targets=targets.find(project.root, tree.common, user.home))
+        lent = borrowed.find(project.root, tree.common)
+        tree = tree._replace(targets=targets.find(project.root, tree.common, user.home), borrowed=lent)
     pins = [pin(project.root), *([] if agent is None else map(pin, agent.grants))]
     if tree and tree.common != project.root and not tree.common.startswith(project.root + "/"):
         pins.append(pin(tree.common))
+    for named, store in tree.borrowed if tree else ():
+        check_links(named, untrusted)
+        pins.append(pin(store))
     sources = []
     for request in profile.mounts:
         source = os.path.realpath(request.source)
@@ -127,7 +131,7 @@ def survey(
         resolver=os.path.realpath("/etc/resolv.conf") if os.path.exists("/etc/resolv.conf") else "",
         nix_daemon="",
         project=project._replace(git=tree),
-        git_settings=git_settings(started),
+        git_settings=git_settings(started, tools, user),
         agent=agent,
         first_start=tuple(answer for file in settings.files for answer in file.answers),
         pins=tuple(pins),
@@ -284,19 +288,36 @@ def venv_target(root: str) -> str:
     return os.path.realpath(path) if os.path.islink(path) else ""
 
 
-def git_settings_started(tools: Tools, user: User) -> process.Capture | None:
-    """Ask git for the user's own settings, from / and without any repository's configuration."""
+def git_directory(place: Place | None) -> str:
+    """The git directory of the project's own working tree, "" without one."""
+    if place is None:
+        return ""
+    return f"{place.common}/worktrees/{place.entry}" if place.entry else place.common
+
+
+def git_settings_started(tools: Tools, user: User, directory: str) -> process.Capture | None:
+    """Ask git for the user's own settings in a git directory, from / and without any repository's configuration.
+
+    `includeIf` looks at the path of the git directory, and its configuration is that of the common one: an empty one.
+    """
     if not tools.git:
         return None
+    own = {"HOME": user.home, "PATH": process.SYSTEM_PATH}
     argv = [tools.git, "-C", "/", "--git-dir=/dev/null", "config", "--includes", "-z", "--get-regexp", GIT_HARMLESS]
-    return process.start_capture(argv, environment={"HOME": user.home, "PATH": process.SYSTEM_PATH})
+    if directory:
+        empty = os.path.dirname(os.path.abspath(__file__)) + "/empty.git"
+        own |= {"GIT_DIR": directory, "GIT_COMMON_DIR": empty, "GIT_OBJECT_DIRECTORY": "/", "GIT_OPTIONAL_LOCKS": "0"}
+        argv.remove("--git-dir=/dev/null")
+    return process.start_capture(argv, environment=own)
 
 
-def git_settings(started: process.Capture | None) -> tuple[tuple[str, str], ...]:
+def git_settings(started: process.Capture | None, tools: Tools, user: User) -> tuple[tuple[str, str], ...]:
     """The harmless settings that git named: identity, line ends, merge and display habits."""
     if started is None:
         return ()
     done = process.finish_capture(started)
+    if done.status not in (0, 1) and (again := git_settings_started(tools, user, "")):  # no git directory to git
+        done = process.finish_capture(again)
     pairs = []
     for record in done.output.decode(errors="surrogateescape").split("\0"):
         key, newline, value = record.partition("\n")

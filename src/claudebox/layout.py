@@ -26,12 +26,14 @@ ENTRY = {"commondir": "file", "gitdir": "file", "config.worktree": "file"}
 class Place(NamedTuple):
     """Where the repository of a working tree lies. common: the common git directory, canonical; entry: the tree's
     own name in COMMON/worktrees, "" for a main tree; pointed: ROOT/.git is a file; main: what names the project:
-    the repository's main working tree, the bare repository, or the tree itself."""
+    the repository's main working tree, the bare repository, or the tree itself; apart: it lies elsewhere and does not
+    lead back, so that only a person can say whose it is."""
 
     common: str
     main: str
     entry: str = ""
     pointed: bool = False
+    apart: bool = False
 
 
 def is_bare(path: str) -> bool:
@@ -83,8 +85,16 @@ def _linked(root: str, git: str) -> Place:
 
 
 def _submodule(root: str, git: str) -> Place:
-    tree = _core_worktree(git)
-    if not tree or os.path.realpath(os.path.join(git, tree)) != root or not is_bare(git):
+    """A submodule's, which leads back; or one that was put elsewhere (--separate-git-dir), which does not."""
+    if not is_bare(git):
+        raise ClaudeboxError(
+            f"{root}/.git leads to {git}, which does not lead back: it is no git directory", "look at it"
+        )
+    tree, bare = _core(git, "worktree"), _core(git, "bare").lower()
+    # neither the main one of another tree nor a bare repository, which belongs to nobody
+    if not tree and bare == "false" and os.path.basename(git) != ".git":
+        return Place(common=git, main=root, pointed=True, apart=True)
+    if os.path.realpath(os.path.join(git, tree)) != root:
         raise ClaudeboxError(
             f"{root}/.git leads to {git}, which does not lead back: it may be forged",
             f"if it is yours (--separate-git-dir): git config --file {git}/config core.worktree {root}",
@@ -110,8 +120,8 @@ def _text(directory: str, name: str) -> str:
     return (content or b"").decode(errors="surrogateescape").removesuffix("\n")
 
 
-def _core_worktree(git: str) -> str:
-    """core.worktree of a git directory's config, read as text: git itself would follow includes."""
+def _core(git: str, key: str) -> str:
+    """A value of [core] of a git directory's config, read as text: git itself would follow includes."""
     from claudebox.plan import gitconfig
 
     try:
@@ -122,7 +132,7 @@ def _core_worktree(git: str) -> str:
             os.close(parent)
     except OSError as error:
         raise ClaudeboxError(f"{git}/config: {error.strerror}", "repair the repository") from None
-    named = [value for *name, value in gitconfig.settings(content or b"") if name == ["core", "", "worktree"]]
+    named = [value for *name, value in gitconfig.settings(content or b"") if name == ["core", "", key]]
     return gitconfig.plain(named[-1]) if named else ""
 
 
@@ -162,6 +172,7 @@ def _tree(place: Place, git: int) -> GitTree:
         main=place.main,
         entry=place.entry,
         pointed=place.pointed,
+        apart=place.apart,
         hooks="hooks" in has,
         commondir="commondir" in has,
         config_worktree="config.worktree" in has,

@@ -278,7 +278,9 @@ class GitTree(NamedTuple):
 
     entry: the project's own name in COMMON/worktrees, "" in a main tree; pointed: ROOT/.git is a file.
     hooks, commondir, config_worktree, entry_config (config.worktree of the entry): whether it has them;
-    worktrees: entries of COMMON/worktrees; targets: (path in the project, what of the host's git leads there).
+    worktrees: entries of COMMON/worktrees; targets: (path in the project, what of the host's git leads there);
+    apart: common lies elsewhere and does not lead back; borrowed: object stores elsewhere, (path as it is named,
+    canonical path).
     """
 
     common: str
@@ -292,6 +294,8 @@ class GitTree(NamedTuple):
     pointed: bool = False
     entry_config: bool = False
     targets: tuple[tuple[str, str], ...] = ()
+    apart: bool = False
+    borrowed: tuple[tuple[str, str], ...] = ()
 
 
 class Project(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -173,6 +174,9 @@ def forged(box: Box, how: str) -> Path:
         target = box.app / ".git" / "worktrees" / "tree"
     if how == "a submodule of another tree":
         target = common(box, submodule(box))
+    if how == "a bare repository":
+        target = box.home / "store.git"
+        box.git("clone", "-q", "--bare", str(box.app), str(target))
     if how == "no repository":
         target = box.home / ".ssh"
         target.mkdir()
@@ -181,7 +185,14 @@ def forged(box: Box, how: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    "how", ["another main tree", "an entry of another tree", "a submodule of another tree", "no repository"]
+    "how",
+    [
+        "another main tree",
+        "an entry of another tree",
+        "a submodule of another tree",
+        "a bare repository",
+        "no repository",
+    ],
 )
 def test_a_forged_pointer_mounts_nothing(box: Box, how: str) -> None:
     project = forged(box, how)
@@ -200,10 +211,83 @@ def test_a_broken_pointer_is_one_sentence(box: Box, text: str) -> None:
     assert done.status == 125 and done.stdout == "" and done.stderr.count("\n") == 2, done.stderr
 
 
-def test_a_pointer_to_a_separate_git_directory_needs_a_way_back(box: Box) -> None:
+# --- what leads nowhere back: accepted by its path -------------------------------------------------
+
+
+def separate(box: Box) -> Path:
     box.git("clone", "-q", "--separate-git-dir", str(box.home / "apart"), str(box.app), str(box.home / "code" / "tree"))
-    tree = box.home / "code" / "tree"
-    done = inside(box, tree, "true")
-    assert done.status == 125 and "core.worktree" in done.stderr
+    return box.home / "code" / "tree"
+
+
+def test_a_separate_git_directory_is_mounted_once_it_was_accepted(box: Box) -> None:
+    tree, apart = separate(box), box.home / "apart"
+    for _ in range(2):  # a refusal is no acceptance
+        done = inside(box, tree, "echo ran")
+        assert (done.status, done.stdout) == (125, "") and "nothing leads back" in done.stderr, done.stderr
+        assert f"git  {apart}, read-write" in " ".join(done.stderr.replace("\n", " ").split()).replace("git ", "git  ")
+    assert inside(box, tree, WORK, "-y").stdout == "Inside\n"
+    done = inside(box, tree, "git status --porcelain; echo x >>$(git rev-parse --git-dir)/config")
+    assert done.stdout == "" and "Read-only" in done.stderr, "accepted for good, and masked like any other"
+    assert str(apart) in next((box.state / "instances").glob("*/instance.toml")).read_text()
+    box.git("fsck", cwd=tree)
+    assert not (apart / "commondir").exists()
+
+
+def test_another_path_is_asked_for_again(box: Box) -> None:
+    tree = separate(box)
+    assert inside(box, tree, "echo gitdir: ../other >.git; true", "-y").status == 0
+    shutil.copytree(box.home / "apart", box.home / "other")
+    (tree / ".git").write_text(f"gitdir: {box.home}/other\n")
+    done = inside(box, tree, "echo ran")
+    assert done.status == 125 and f"{box.home}/other" in done.stderr
+
+
+def test_one_that_leads_back_needs_no_question(box: Box) -> None:
+    tree = separate(box)
     box.git("config", "--file", str(box.home / "apart" / "config"), "core.worktree", str(tree))
     assert inside(box, tree, "git status --porcelain").stdout == ""
+
+
+def test_borrowed_objects_are_mounted_read_only_once_they_were_accepted(box: Box) -> None:
+    tree, store = box.home / "code" / "tree", box.app / ".git" / "objects"
+    (box.app / ".git" / "secret").write_text("x")
+    box.git("clone", "-q", "--shared", str(box.app), str(tree))
+    done = inside(box, tree, "git log --format=%s")
+    assert done.status == 125 and f"{store}, read-only" in done.stderr, done.stderr
+    assert inside(box, tree, WORK, "-y").stdout == "Inside\n"
+    done = inside(
+        box, tree, f"git log -1 --format=%s; git fsck --no-progress; cat {box.app}/.git/secret; touch {store}/x"
+    )
+    assert done.stdout == "Inside\n" and done.stderr.count("No such file") == 1 and "Read-only" in done.stderr
+    box.git("fsck", cwd=tree)
+
+
+@pytest.mark.parametrize("what", ["no store", "above the project", "inside"])
+def test_what_an_agent_writes_there_is_no_grant(box: Box, what: str) -> None:
+    place = {"no store": box.home / ".ssh", "above the project": box.home, "inside": box.app / "store"}[what]
+    for name in () if what == "no store" else ("info", "pack"):
+        (place / name).mkdir(parents=True)
+    place.mkdir(exist_ok=True)
+    (place / "key").write_text("secret\n")
+    (box.app / ".git" / "objects" / "info" / "alternates").write_text(f"{place}\n")
+    done = inside(box, box.app, f"cat {place}/key; ls -A {box.home}", "-y")
+    assert done.status == {"no store": 0, "above the project": 125, "inside": 0}[what], done.stderr
+    assert ("secret" in done.stdout) is (what == "inside") and ".gitconfig" not in done.stdout
+
+
+# --- who commits -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("layout", [worktree, worktree_of_bare, submodule])
+def test_the_identity_is_what_git_on_the_host_says_here(box: Box, layout: Layout) -> None:
+    tree = layout(box)
+    entry = box.git("rev-parse", "--path-format=absolute", "--git-dir", cwd=tree).strip()
+    with (box.home / ".gitconfig").open("a") as file:
+        file.write(f'[includeIf "gitdir:{entry}"]\n\tpath = work.conf\n')
+    (box.home / "work.conf").write_text("[user]\n\temail = ada@work.example\n")
+    box.git("config", "user.name", "Of The Repository", cwd=tree)
+    made = inside(box, tree, "git -C / config user.email; git -C / config user.name")
+    assert made.stdout == "ada@work.example\nAda Example\n", "the repository's own is read by git inside"
+    elsewhere = box.home / "code" / "elsewhere"
+    elsewhere.mkdir()
+    assert inside(box, elsewhere, "git -C / config user.email").stdout == "ada@example.org\n", "the control"

@@ -9,7 +9,22 @@ is read-only too. No file that git tracks is ever mounted read-only: `git switch
 
 from __future__ import annotations
 
-from claudebox.model import Access, Bind, GitTree, Host, Mount, Note, Project, Setting, Stub, Watch, Why
+from claudebox.model import (
+    Access,
+    Bind,
+    GitTree,
+    Host,
+    Layer,
+    Mount,
+    MountRequest,
+    Note,
+    Origin,
+    Project,
+    Setting,
+    Stub,
+    Watch,
+    Why,
+)
 from claudebox.plan import filesystem
 
 # What avoids writes to the repository's own config, which is read-only: branch.*.remote of `push -u`
@@ -42,7 +57,22 @@ def mounts(host: Host, access: Setting[Access]) -> list[Mount]:
     elif tree.common != root:
         bind = Bind(source=tree.common, target=tree.common, access="rw", pinned=True, why=Why(why))
         made += filesystem.placed(bind, host)
-    return [*made, *_masks(tree, access), *_worktrees(tree)]
+    return [*made, *_masks(tree, access), *_worktrees(tree), *_borrowed(tree, host)]
+
+
+def _borrowed(tree: GitTree, host: Host) -> list[Mount]:
+    """Object stores elsewhere, read-only. Raises ClaudeboxError for one that would open a way around the sandbox."""
+    made: list[Mount] = []
+    origin = Origin(Layer.BUILTIN, f"{tree.common}/objects/info/alternates")
+    for named, store in tree.borrowed:
+        pin = next(one for one in host.pins if one.path == store)
+        asked = MountRequest(source=named, target=named, access="ro", kind="auto", optional=False, origin=origin)
+        filesystem.check_request(asked, pin, host)
+        why = Why("objects that the repository borrows", origin)
+        secret = filesystem.sensitive(store, host)
+        bind = Bind(source=store, target=named, access="ro", pinned=True, sensitive=secret, why=why)
+        made += filesystem.placed(bind, host)
+    return made
 
 
 def _masks(tree: GitTree, access: Setting[Access]) -> list[Mount]:

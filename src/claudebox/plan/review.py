@@ -12,6 +12,10 @@ from claudebox.plan.filesystem import sensitive
 from claudebox.plan.settings import apart, held
 from claudebox.typed import matches
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from claudebox.model import Severity
+
 MORE = {"": 0, "ro": 0, "rw": 1, "set": 0, "pass": 1, "ech": 1, "none": 2}  # a level covers those below it
 WIDE = "full"  # the tier that reaches whatever an exception could name
 
@@ -20,6 +24,7 @@ def asked(profile: Profile, host: Host, mounts: list[Mount], spec: AgentSpec) ->
     """Everything that this launch has beyond the built-in defaults and the agent's login."""
     return (
         *project(host),
+        *repository(host),
         *single_values(profile),
         *exceptions(profile),
         *ports(profile),
@@ -38,6 +43,39 @@ def project(host: Host) -> list[Grant]:
         found.append(Grant(kind="project", name=root, level="rw", secret=secret, severity="danger", origin=BUILTIN))
     if held(host):
         found.append(Grant(kind="project", name="the agent's settings", level="rw", severity="danger", origin=BUILTIN))
+    return found
+
+
+def repository(host: Host) -> list[Grant]:
+    """What of the repository lies elsewhere, where nothing says that it is this project's: by its path."""
+    tree = host.project.git
+    if tree is None:
+        return []
+    found = []
+    if tree.apart:
+        detail = f"{host.project.root}/.git leads there, and nothing leads back: is it this project's?"
+        secret = sensitive(tree.common, host)
+        found.append(
+            Grant(
+                kind="git directory",
+                name=tree.common,
+                target=host.project.root,
+                level="rw",
+                secret=secret,
+                severity="danger",
+                detail=detail,
+                origin=BUILTIN,
+            )
+        )
+    for named, store in tree.borrowed:
+        detail = f"{tree.common}/objects/info/alternates names it" + (f", a link to {store}" if named != store else "")
+        secret = sensitive(store, host) or sensitive(named, host)
+        severity: Severity = "danger" if secret else "weakening"
+        found.append(
+            Grant(
+                kind="objects", name=named, level="ro", secret=secret, severity=severity, detail=detail, origin=BUILTIN
+            )
+        )
     return found
 
 

@@ -18,6 +18,7 @@ TIERS = {
 WORDS = {
     "network": "network", "exception": "network", "git": "git", "project": "project", "unattended": "agent",
     "mount": "mount", "variable": "variable", "allow": "network", "host port": "network", "publish": "network",
+    "git directory": "git", "objects": "git",
 }  # fmt: skip
 
 
@@ -133,6 +134,10 @@ def described(plan: SandboxPlan, one: Grant) -> str:
             return "unattended: it asks nothing before it acts"
         case "git":
             return f"{name} can be written: git on this machine runs what they say"
+        case "git directory":
+            return f"{name}, read-write, as the git directory"
+        case "objects":
+            return f"{name}, read-only: objects that the repository borrows"
         case "project":
             return name if one.secret else f"it holds {name}, which the agent on this machine obeys, hooks too"
     return name

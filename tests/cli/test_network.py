@@ -215,3 +215,22 @@ def test_a_set_that_follows_a_file_of_the_project_is_refused(box: Box) -> None:
     (box.home / ".npmrc").symlink_to(box.app / "npmrc")
     done = box.claudebox("network", "why", "evil.example.com")
     assert done.status == 125 and "a sandbox can write it" in done.stderr
+
+
+@needs("nft")
+def test_a_running_session_is_granted_more_and_less(box: Box) -> None:
+    words = [box.program, "run", "-n", "allowlist", "-y", "--", "sh", "-c", "echo up; exec sleep 600"]
+    with box.start(words) as launcher:
+        try:
+            assert launcher.stdout and launcher.stdout.readline() == b"up\n"
+            pid = str(launcher.pid)
+            assert box.claudebox("network", "why", "docs.python.org", pid).status == 1
+            done = box.claudebox("network", "allow", "docs.python.org", pid)
+            assert done.status == 0 and f"is allowed in session {pid}, from the next attempt on" in done.stderr
+            assert box.claudebox("network", "why", "docs.python.org", pid).status == 0
+            assert box.claudebox("network", "why", "api.anthropic.com", pid).status == 0
+            assert box.claudebox("network", "deny", "docs.python.org", pid).status == 0
+            assert box.claudebox("network", "why", "docs.python.org", pid).status == 1
+        finally:
+            launcher.terminate()
+            launcher.wait(20)

@@ -76,6 +76,9 @@ def main() -> None:
     except ClaudeboxError as problem:
         console.error(problem)
         status = problem.exit_code
+    except ImportError as problem:  # a module of Python's own that the machine could not load just now
+        console.error(ClaudeboxError(f"Python could not load a part of itself: {problem}", "ulimit -n, or try again"))
+        status = FAILED
     except OSError as problem:
         console.error(ClaudeboxError(f"{problem.filename or 'system'}: {problem.strerror}", limits(problem)))
         status = FAILED

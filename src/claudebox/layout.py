@@ -109,30 +109,30 @@ def _main(common: str) -> str:
 
 def _text(directory: str, name: str) -> str:
     """The one line of a file of git's. Raises ClaudeboxError for anything else."""
+    return _content(directory, name, POINTER).removesuffix("\n")
+
+
+def _content(directory: str, name: str, limit: int) -> str:
+    """A file of git's. Raises ClaudeboxError for one that cannot be read, is too long or is no text."""
     try:
         parent = descriptors.pinned(directory)
         try:
-            content = descriptors.read_file(parent, name, POINTER)
+            content = descriptors.read_file(parent, name, limit) or b""
         finally:
             os.close(parent)
     except OSError as error:
         raise ClaudeboxError(f"{directory}/{name}: {error.strerror}", "repair the repository") from None
-    return (content or b"").decode(errors="surrogateescape").removesuffix("\n")
+    if b"\0" in content:  # no path has one, and no call of ours takes one
+        raise ClaudeboxError(f"{directory}/{name} has a null in it", "repair the repository")
+    return content.decode(errors="surrogateescape")
 
 
 def _core(git: str, key: str) -> str:
     """A value of [core] of a git directory's config, read as text: git itself would follow includes."""
     from claudebox.plan import gitconfig
 
-    try:
-        parent = descriptors.pinned(git)
-        try:
-            content = descriptors.read_file(parent, "config", 1 << 20)
-        finally:
-            os.close(parent)
-    except OSError as error:
-        raise ClaudeboxError(f"{git}/config: {error.strerror}", "repair the repository") from None
-    named = [value for *name, value in gitconfig.settings(content or b"") if name == ["core", "", key]]
+    content = _content(git, "config", 1 << 20).encode(errors="surrogateescape")
+    named = [value for *name, value in gitconfig.settings(content) if name == ["core", "", key]]
     return gitconfig.plain(named[-1]) if named else ""
 
 

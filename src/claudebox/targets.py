@@ -42,7 +42,7 @@ def _named(config: str, root: str, home: str, read: set[str]) -> list[tuple[str,
         return []
     read.add(real)
     found = []
-    named = [one for one in gitconfig.settings(_read(config)) if one[2] in ("path", "hookspath")]
+    named = [one for one in gitconfig.settings(_read(config)) if one[2] in ("path", "hookspath") and "\0" not in one[3]]
     for section, _, key, written in named[:EACH]:
         value = gitconfig.plain(written)
         if value.startswith("~/"):

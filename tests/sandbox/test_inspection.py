@@ -14,6 +14,7 @@ import pytest
 
 from box import Box, Result
 from capability import needs
+from logins import log_in
 from networks import Networks, sandboxes
 
 pytestmark = [needs("userns", "bwrap", "git"), pytest.mark.uid0]
@@ -124,6 +125,19 @@ def test_a_granted_secret_is_no_finding(box: Box) -> None:
     (box.home / ".aws").mkdir()
     settings(box, f'[network]\ntier = "offline"\n[[mounts]]\nsource = "{box.home}/.ssh"\n')
     assert red(inspected(box.claudebox("doctor", "--sandbox", "--json"))) == {}
+
+
+def test_a_login_that_is_served_has_no_refresh_token(box: Box) -> None:
+    tier(box, "offline")
+    log_in(box)
+    found = inspected(box.claudebox("doctor", "--sandbox", "--json"))
+    assert red(found) == {} and found["a refresh token"]["got"] == "none", "it is there, and is none"
+
+
+def test_no_nested_user_namespace_where_none_is_wanted(box: Box) -> None:
+    settings(box, '[network]\ntier = "offline"\n[sandbox]\nnested_userns = false\n')
+    found = inspected(box.claudebox("doctor", "--sandbox", "--json"))
+    assert red(found) == {} and found["a nested user namespace"]["got"] != "allowed"
 
 
 def test_beside_a_session(box: Box) -> None:

@@ -13,13 +13,10 @@ import pytest
 
 from box import Box
 from capability import needs
+from seen import BWRAPS, OWN, mounts_inside, planned
 
 pytestmark = [needs("userns", "bwrap", "git"), pytest.mark.uid0]
 Words = tuple[str, ...]
-# What bwrap makes on its own: device files, and what of /proc uid 0 could write.
-BWRAPS = re.compile(r"/dev/(null|zero|full|random|urandom|tty|pts|console)|/proc/(sys|sysrq-trigger|irq|bus)")
-# The shell at the gate and the probe's own.
-OWN = {"PWD", "_", "SHLVL", "OLDPWD"}
 PROBE = "cat /proc/self/mountinfo; printf '\\n\\n'; exec env -0"
 
 
@@ -87,29 +84,6 @@ CASES: tuple[Callable[[Box], Words], ...] = (
     plain, mounted, mounted_in_the_trees, variables, no_repository, worktrees, in_a_worktree, in_a_subdirectory,
     in_the_git_directory, full, writable_config, hostile,
 )  # fmt: skip
-
-
-def unescaped(field: str) -> str:
-    """A path of mountinfo: bytes as octal numbers."""
-    raw = re.sub(rb"\\([0-7]{3})", lambda found: bytes([int(found[1], 8)]), os.fsencode(field))
-    return os.fsdecode(raw)
-
-
-def mounts_inside(mountinfo: str) -> dict[str, tuple[str, str]]:
-    """Mount point → access and file system type, the last mount of each place."""
-    found = {}
-    for line in mountinfo.splitlines():
-        before, after = line.split(" - ")
-        fields = before.split(" ")
-        access = "ro" if "ro" in fields[5].split(",") else "rw"
-        found[unescaped(fields[4])] = (access, after.split(" ")[0])
-    return found
-
-
-def planned(plan: dict[str, Any]) -> dict[str, tuple[str, str]]:
-    """The same of the plan; of a bind only the access is known."""
-    kinds = {"bind": "", "file": "tmpfs", "tmpfs": "tmpfs", "proc": "proc", "dev": "tmpfs"}
-    return {m["target"]: (m["access"], kinds[m["kind"]]) for m in plan["mounts"] if m["kind"] in kinds}
 
 
 def shown(box: Box, options: Words, *command: str) -> dict[str, Any]:

@@ -100,11 +100,11 @@ def search(path: str, text: str) -> str:
         return "found" if text.encode() in file.read() else "not there"
 
 
-def refresh(path: str) -> str:
-    """Whether a file of an agent's login has a refresh token in it."""
-    with open(path, "rb") as file:
-        found = re.findall(rb'"refresh_?[tT]oken"\s*:\s*"[^"]', file.read(1 << 20))
-    return "there" if found else "none"
+def refresh(path: str, dummy: str) -> str:
+    """Whether a file of an agent's login has a refresh token in it; one that begins like dummy is none."""
+    with open(path, encoding="utf-8", errors="replace") as file:
+        found = re.findall(r'"refresh_?[tT]oken"\s*:\s*"([^"]*)', file.read(1 << 20))
+    return "there" if [one for one in found if one and not one.startswith(dummy)] else "none"
 
 
 def mounts(expected: dict[str, str]) -> str:

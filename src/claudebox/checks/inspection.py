@@ -10,7 +10,7 @@ import errno
 from typing import Any, NamedTuple
 
 from claudebox.model import Bind, Dev, Proc, SandboxPlan, Tmpfs
-from claudebox.plan import seccomp
+from claudebox.plan import broker, seccomp
 from claudebox.plan.filesystem import below
 
 ABSENT, DENIED, READ_ONLY, PERMISSION = "ENOENT", "EACCES", "EROFS", "EPERM"
@@ -147,7 +147,9 @@ def _process(plan: SandboxPlan, beside: Beside) -> list[Probe]:
         Probe("processes to start", "limit", (6,), (f"{plan.bounds.processes} {plan.bounds.processes}",)),
     ]
     if plan.login:
-        found.append(Probe("a refresh token", "refresh", (f"{plan.home}/{plan.login.file}",), (NOTHING, ABSENT)))
+        found.append(
+            Probe("a refresh token", "refresh", (f"{plan.home}/{plan.login.file}", broker.DUMMY), (NOTHING, ABSENT))
+        )
     if name not in names:  # it can be granted by name
         words = ("/proc/1/environ", value)
         found.append(Probe("variables of the first process", "search", words, ("not there", DENIED)))

@@ -141,13 +141,19 @@ def ask(table: tuple[Probe, ...], perform: Callable[[], int]) -> list[str]:
         for number, file in kept.items():
             os.dup2(file, number)
             os.close(file)
+    answers = words(said)
+    if status or answers is None or len(answers) != len(table):
+        raise ClaudeboxError(f"the probes did not answer (status {status})", "claudebox run -n offline -- true")
+    return answers
+
+
+def words(said: bytes) -> list[str] | None:
+    """The answers in what came out of a sandbox; None where that is none."""
     try:
-        answers = json.loads(said)
-    except ValueError:
-        answers = None
-    if status or not isinstance(answers, list) or len(answers) != len(table):
-        raise ClaudeboxError(f"the probes did not answer (status {status})", "claudebox run -n offline -- python3 -c 1")
-    return [str(one) for one in answers]
+        found = json.loads(said)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, list) and all(isinstance(one, str) for one in found) else None
 
 
 def holds(probe: Probe, answer: str) -> bool:

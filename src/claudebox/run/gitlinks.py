@@ -109,9 +109,12 @@ class Gitlinks:
                 text = descriptors.read_file(self.here, CACHE, CACHE_LIMIT) or b""
             except OSError:
                 text = b""
-            for line in text.decode(errors=ESCAPE).split("\n"):
-                key, *links = line.split("\t")
-                self.known[key] = [bytes.fromhex(link).decode(errors=ESCAPE) for link in links]
+            try:
+                for line in text.decode(errors=ESCAPE).split("\n"):
+                    key, *links = line.split("\t")
+                    self.known[key] = [bytes.fromhex(link).decode(errors=ESCAPE) for link in links]
+            except ValueError:  # torn: all of it is looked up again
+                self.known = {}
         return self.known
 
     def remember(self, key: str, links: list[str], changed: int) -> None:

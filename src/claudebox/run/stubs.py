@@ -67,12 +67,21 @@ def _remove(here: int, stubs: list[Stub]) -> None:
 
 
 def _read(here: int) -> list[Stub]:
+    """What is recorded. Raises ClaudeboxError for a record that no session wrote: what it named is not known."""
     text = descriptors.read_file(here, RECORD, LIMIT)
     if text is None:
         return []
     import json
 
-    return [_stub(one["path"], one["content"]) for one in json.loads(text)]
+    try:
+        found = [_stub(one["path"], one["content"]) for one in json.loads(text)]
+        if all(stub.path.startswith("/") and "\0" not in stub.path for stub in found):
+            return found
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        pass
+    path = os.readlink(f"/proc/self/fd/{here}") + f"/{RECORD}"
+    hint = "look for .git/commondir and the like of a session that was killed, then remove that file"
+    raise ClaudeboxError(f"{path} is damaged", hint)
 
 
 def _stub(path: str, content: str | None) -> Stub:

@@ -18,6 +18,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from claudebox import layout, mountinfo, targets
+from claudebox.agents import load_agent
 from claudebox.commands import inspection
 from claudebox.errors import ClaudeboxError
 from claudebox.plan import broker, gitconfig, merge
@@ -30,6 +31,7 @@ HURTS = (
     b"a." * 300, b"\xe2\x80\xae", b"/proc/self/fd/0", b"[include]\n\tpath = x\n", b"\\u0000", b"\\ud800",
 )  # fmt: skip
 
+SHAPE = shape(load_agent("claude", ""))
 LOGIN = b'{"claudeAiOauth": {"accessToken": "a", "refreshToken": "claudebox-1", "expiresAt": 1764000000000}, "mcp": {}}'
 RECORD = (
     b'{"pid": 7, "started": 9, "instance": "0123", "project": "/srv/app", "directory": "/srv/app", "tier": "offline", '
@@ -88,9 +90,9 @@ def bounded(read: Callable[[], object], *allowed: type[Exception]) -> None:
 
 @given(changed(LOGIN))
 def test_the_copy_of_the_login(raw: bytes) -> None:
-    host = broker.see_host(LOGIN, 0)
-    bounded(lambda: broker.see_copy(raw, host.tokens, locked=True))
-    bounded(lambda: broker.see_host(raw, 0))
+    host = broker.see_host(LOGIN, 0, SHAPE)
+    bounded(lambda: broker.see_copy(raw, host.tokens, SHAPE, locked=True))
+    bounded(lambda: broker.see_host(raw, 0, SHAPE))
 
 
 @given(changed(RECORD))

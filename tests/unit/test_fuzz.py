@@ -22,6 +22,7 @@ from claudebox.agents import load_agent
 from claudebox.commands import inspection
 from claudebox.errors import ClaudeboxError
 from claudebox.plan import broker, gitconfig, merge
+from claudebox.plan.login import shape
 from claudebox.run import credentials, exitcheck, gitlinks, kept, processes, session, stubs
 
 SECONDS, MEMORY = 2.0, 64 << 20  # of one text, on a busy machine

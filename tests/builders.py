@@ -129,7 +129,6 @@ def make_host(project: Project | None = None, environment: dict[str, str] | None
         path=tuple((entry, "/usr/bin" if entry == "/bin" else entry) for entry in path),
         venv="",
         resolver="/run/systemd/resolve/stub-resolv.conf",
-        nix_daemon="",
         project=project,
         git_settings=(("user.name", "Ada Example"), ("user.email", "ada@example.org")),
         agent=make_agent(),

@@ -10,7 +10,20 @@ from claudebox.agents import AgentSpec
 from claudebox.errors import ClaudeboxError
 from claudebox.layout import Place, find_repository, read_tree
 from claudebox.locating import find_agent, find_program, has_own_login, login_store, sibling
-from claudebox.model import Host, Kernel, NameSet, Note, Profile, Project, Setting, System, Tools, Uplink, User
+from claudebox.model import (
+    Host,
+    Kernel,
+    NameSet,
+    NixInstall,
+    Note,
+    Profile,
+    Project,
+    Setting,
+    System,
+    Tools,
+    Uplink,
+    User,
+)
 from claudebox.pinning import check_links, pin
 from claudebox.places import PLACES
 from claudebox.probes import remembered
@@ -31,6 +44,7 @@ ETC = (
     "python3.11", "rpc", "services", "shells", "ssl/ca-bundle.pem", "ssl/cert.pem", "ssl/certs", "ssl/ct_log_list.cnf",
     "ssl/openssl.cnf", "ssl/openssl.d", "static", "terminfo", "timezone",
 )  # fmt: skip
+NIX_DAEMON = "/nix/var/nix/daemon-socket"
 ENV = "/usr/bin/env"  # the one that runs in the sandbox, whatever PATH says
 GIT_HARMLESS = (
     r"^(user\.(name|email)|init\.defaultbranch|core\.(autocrlf|eol|safecrlf|quotepath|whitespace|abbrev)"
@@ -129,7 +143,6 @@ def survey(
         path=tuple((e, os.path.realpath(e)) for e in path.split(":") if e.startswith("/") and os.path.isdir(e)),
         venv=venv_target(project.root),
         resolver=os.path.realpath("/etc/resolv.conf") if os.path.exists("/etc/resolv.conf") else "",
-        nix_daemon="",
         project=project._replace(git=tree),
         git_settings=git_settings(started, tools, user),
         agent=agent,
@@ -146,6 +159,7 @@ def survey(
         own_login=has_own_login(spec, instance),
         memory=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
         cgroups=cgroups.survey(),
+        nix=survey_nix(profile, user, environment, path, untrusted),
         listening=listening.survey([p.path for p in pins]),
         sets=survey_sets(profile, user, environment, untrusted),
     )
@@ -191,6 +205,18 @@ def survey_tools(path: str, untrusted: tuple[str, ...], ours: str, *, keep: bool
     remembered(ours, ENV, lambda: env_signals(ENV), keep=keep)
     tools = Tools(bwrap=found["bwrap"], bwrap_version=numbers, sh="/bin/sh", env=ENV, git=found["git"])
     return tools, tuple(notes)
+
+
+def survey_nix(
+    profile: Profile, user: User, environment: Mapping[str, str], path: str, untrusted: tuple[str, ...]
+) -> NixInstall:
+    """nix, where a package asks for it, and its daemon, where there is one."""
+    daemon = profile.nix_daemon.value and os.path.exists(f"{NIX_DAEMON}/socket")
+    if not daemon and not profile.packages:
+        return NixInstall()
+    from claudebox import nix
+
+    return nix.survey(profile, user, environment, path, untrusted, NIX_DAEMON if daemon else "")
 
 
 def survey_uplink(

@@ -200,6 +200,7 @@ class Profile(NamedTuple):
     git_config: Setting[Access]
     limits: Limits
     profiles: tuple[Setting[str], ...] = ()
+    packages: tuple[Setting[str], ...] = ()  # of nix, in full: `nixpkgs#python3`
     secrets: tuple[Setting[str], ...] = ()  # more places that hold one, beside places.py
     allow: tuple[Setting[AllowEntry], ...] = ()  # in the order in which they count
     host_ports: tuple[Setting[int], ...] = ()
@@ -398,6 +399,18 @@ class UserSettings(NamedTuple):
     notes: tuple[Note, ...] = ()
 
 
+class NixInstall(NamedTuple):
+    """nix on this machine. program: "" where no package asks for it, or there is none; path: PATH for it, without what
+    a sandbox can write; settings: what of nix.conf, the user's and the machine's, a sandbox may have, as text;
+    trusted: whether the daemon does whatever this user says; daemon: the directory of its socket, "" without one."""
+
+    program: str = ""
+    path: str = ""
+    settings: str = ""
+    trusted: bool = False
+    daemon: str = ""
+
+
 class Host(NamedTuple):
     """The survey: facts about machine, user, project and agent, probed by trying, then frozen."""
 
@@ -411,7 +424,6 @@ class Host(NamedTuple):
     path: tuple[tuple[str, str], ...]  # entries of the host's PATH that exist: (as written, canonical)
     venv: str  # where PROJECT/.venv/bin/python leads, canonical; "" without one
     resolver: str  # canonical path of the host's resolv.conf, "" without one
-    nix_daemon: str  # the daemon's socket, "" without one
     project: Project
     git_settings: tuple[tuple[str, str], ...]  # of the user's own configuration, harmless ones only
     agent: AgentInstall | None
@@ -428,6 +440,7 @@ class Host(NamedTuple):
     own_login: bool = False  # the instance's home holds a login that was made inside, for an agent whose way that is
     memory: int = 0  # of the machine, bytes
     cgroups: tuple[Cgroup, ...] = ()
+    nix: NixInstall = NixInstall()
     listening: tuple[str, ...] = ()  # sockets of the host below what is granted, canonical
     sets: tuple[NameSet, ...] = ()  # those that the profile names
 
@@ -748,6 +761,26 @@ class Helper(NamedTuple):
     hint: str
 
 
+class Package(NamedTuple):
+    """A nix package whose programs are on PATH. name: in full, `nixpkgs#openssl^bin`; local: where its flake lies on
+    this machine, "" for one elsewhere; paths: what of it is on PATH, None until it is realised."""
+
+    name: str
+    why: Why
+    local: str = ""
+    paths: tuple[str, ...] | None = None
+
+
+class Nix(NamedTuple):
+    """What realises packages on the host. start: the words before the installable, with `<root>` for the link that
+    keeps the result; refresh: resolve all of them anew; home: the user's."""
+
+    start: tuple[str, ...]
+    environment: tuple[Variable, ...]
+    refresh: bool
+    home: str
+
+
 class Instance(NamedTuple):
     """One project's identity and state. id: first 16 hex digits of sha256("UID:CANONICAL-ROOT")."""
 
@@ -785,7 +818,7 @@ class SandboxPlan(NamedTuple):
     bounds: Bounds
     network: NetworkPlan
     helpers: tuple[Helper, ...]
-    packages: tuple[str, ...]
+    packages: tuple[Package, ...]
     agent: str
     unattended: bool
     tools: Tools
@@ -795,6 +828,7 @@ class SandboxPlan(NamedTuple):
     login: Login | None = None
     watch: Watch = Watch(root="")
     profiles: tuple[str, ...] = ()
+    nix: Nix | None = None  # where there are packages
     grants: tuple[Grant, ...] = ()  # what was asked for beyond the defaults, for the review
 
 

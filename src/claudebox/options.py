@@ -57,8 +57,8 @@ OPTIONS = (
     Option(("--learn",), "learn", "flag", "", "reach public addresses, and record every name for a profile"),
     Option(("--host-port",), "host_ports", "list", "PORT"),
     Option(("--publish",), "publish", "list", "[HOSTPORT:]PORT"),
-    Option(("--package",), "packages", "list", "INSTALLABLE"),
-    Option(("--refresh-packages",), "refresh_packages", "flag"),
+    Option(("--package",), "packages", "list", "INSTALLABLE", "one more nix package on PATH: python3, FLAKE#NAME"),
+    Option(("--refresh-packages",), "refresh_packages", "flag", "", "resolve nix packages anew"),
     Option(("-y", "--yes"), "yes", "flag", "", "accept what the review would ask"),
     Option(
         ("--review",), "review", "value", "WHEN", "when to ask: changed (the default) or always", ("changed", "always")

@@ -27,7 +27,7 @@ MOST = 50  # files that are remembered
 LARGEST = 1 << 22
 CHECKERS = (
     "document.py", "locate.py", "schema.py", "typed.py", "validate.py",
-    "address.py", "allowing.py", "hostname.py", "namesets.py", "suffix.py", "suffixes.py",
+    "address.py", "allowing.py", "hostname.py", "installable.py", "namesets.py", "suffix.py", "suffixes.py",
 )  # fmt: skip
 
 

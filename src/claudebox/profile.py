@@ -83,7 +83,6 @@ def effective_profile(
 ) -> Profile:
     """All layers of this launch. files: as `load_files` found them; home: the user's; cwd: canonical, where relative
     paths of `-m` start."""
-    _refuse_what_comes_later(request)
     remembered = remembered or Remembered()
     network = environment.get("CLAUDEBOX_NETWORK", "")
     passed, assigned = _variables(files, request.env)
@@ -117,20 +116,9 @@ def effective_profile(
         git_config=single(files, "sandbox.git_config"),
         limits=_limits(files),
         secrets=_secrets(files, home),
+        packages=_packages(files, request.packages, home),
         profiles=_profiles(files, named(request.profiles, environment, remembered)[2]),
     )
-
-
-def _refuse_what_comes_later(request: Request) -> None:
-    """By name, so that nothing that was asked for is silently left out."""
-    packages = "nix packages", "install the package on the host"
-    asked = (
-        ("--package", request.packages, packages),
-        ("--refresh-packages", request.refresh_packages, packages),
-    )
-    for name, used, (what, instead) in asked:
-        if used:
-            raise ClaudeboxError(f"{name}: {what} are not available yet", f"leave {name} out; {instead}")
 
 
 # --- single values -------------------------------------------------------------------------------
@@ -258,6 +246,15 @@ def _variables(
         else:
             assigned[name] = Setting((name, given), origin)
     return tuple(passed), tuple(assigned.values())
+
+
+def _packages(files: tuple[Loaded, ...], options: tuple[str, ...], home: str) -> tuple[Setting[str], ...]:
+    """The nix packages; nothing is imported for them where none is said."""
+    if not options and not any("packages" in file.document for file in files):
+        return ()
+    from claudebox import installable
+
+    return installable.listed(files, options, home)
 
 
 def _secrets(files: tuple[Loaded, ...], home: str) -> tuple[Setting[str], ...]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         "target",  # a path in the sandbox, absolute or from ~
         "variables",  # names and patterns of variables
         "assignments",  # a table of variables
-        "strings",
+        "packages",  # of nix
         "ports",
         "publications",  # ports, or HOSTPORT:PORT
         "allowances",  # exceptions of internet-only: address, prefix or name, with a port
@@ -66,7 +66,14 @@ KEYS: tuple[Key, ...] = (
     Key("", "extends", "names", (), "other profiles, applied first", example='["python"]'),
     Key("", "agent", "name", "claude", "the agent that is started"),
     Key("", "unattended", "flag", False, "the agent asks nothing"),
-    Key("", "packages", "strings", (), "nix packages on PATH", later="nix packages"),
+    Key(
+        "",
+        "packages",
+        "packages",
+        (),
+        "nix packages on PATH; a bare name is one of nixpkgs; `!` takes one out",
+        example='["python3", "nixpkgs#openssl^bin", "github:owner/flake#tool"]',
+    ),
     Key("network", "tier", "choice", "internet-only", "how much network", values=TIERS),
     Key("network", "backend", "choice", "auto", "who carries packets", values=BACKENDS),
     Key(

@@ -161,6 +161,12 @@ def _allowance(text: str) -> None:
     typed.allowance(text.removeprefix("!"))
 
 
+def _package(text: str) -> None:
+    from claudebox import installable
+
+    installable.whole(text.removeprefix("!"))
+
+
 def _port(number: int) -> None:
     if not 1 <= number <= 65535:
         raise typed.Unusable("ports from 1 to 65535")
@@ -228,7 +234,7 @@ CHECKS: dict[schema.Kind, Check] = {
     "target": _parsed("a path", _path),
     "variables": _list_of("names of variables", _pattern),
     "assignments": _assignments,
-    "strings": _list_of("strings"),
+    "packages": _list_of("nix packages", _package),
     "ports": _list_of("ports from 1 to 65535", _port, (int,)),
     "allowances": _list_of("addresses, prefixes or names", _allowance),
     "publications": _list_of("ports, or HOSTPORT:PORT", _publication, (int, str)),

@@ -33,7 +33,7 @@ def refusal(*contents: bytes) -> ClaudeboxError:
 
 ERRORS = """\
 tier = "offline"
-packages = ["python3"]
+packages = ["python3", "python3.withPackages"]
 netwrk = 3
 description = 1
 unattended = "yes"
@@ -84,7 +84,7 @@ host_ports = [0]
 ALL = """\
 36 errors in ~/.claudebox/config.toml and ~/.claudebox/1.toml and ~/.claudebox/2.toml:
   ~/.claudebox/config.toml:1:1: unknown key "tier", nearest is "network.tier"
-  ~/.claudebox/config.toml:2:1: packages: nix packages are not available yet
+  ~/.claudebox/config.toml:2:24: packages: expected a nix package such as "python3", "nixpkgs#openssl^bin,man" or "github:owner/flake#tool"; what calls a function belongs in a flake of yours, whose package is named here
   ~/.claudebox/config.toml:3:1: unknown key "netwrk", nearest is "network"
   ~/.claudebox/config.toml:4:15: description: expected a string, not a whole number
   ~/.claudebox/config.toml:5:14: unattended: expected true or false, not a string
@@ -144,9 +144,10 @@ def test_all_errors_of_all_files_at_once() -> None:
             'export API_KEY in your shell and write pass = ["API_KEY"] under [env]',
         ),
         (
-            b'packages = ["x"]',
-            f"{FILE}:1:1: packages: nix packages are not available yet",
-            "leave packages out of the file",
+            b'packages = ["./flake#x"]',
+            f'{FILE}:1:13: packages: expected a nix package such as "python3", "nixpkgs#openssl^bin,man" or '
+            '"github:owner/flake#tool"; the path of a flake is absolute or begins with ~/',
+            f"correct {FILE}",
         ),
         (
             b"[mounts]\nsource = '/x'",

@@ -230,9 +230,9 @@ def test_links_stay_as_written(tmp_path: Path) -> None:
     ("arguments", "message", "hint"),
     [
         (
-            {"packages": ("python3",)},
-            "--package: nix packages are not available yet",
-            "leave --package out; install the package on the host",
+            {"packages": ("-x",)},
+            '--package -x: expected a nix package such as "python3", "nixpkgs#openssl^bin,man" or "github:owner/flake#tool"',
+            "an example is --package python3",
         ),
         (
             {"environment": {"CLAUDEBOX_NETWORK": "of line"}},

@@ -39,7 +39,7 @@ def perform(request: Request, environment: dict[str, str], after: Callable[[], N
     """
     start = begin(request, environment)
     if request.dry_run:  # writes nothing, and takes part in nothing
-        return show(decide(request, environment, start)[0], as_json=request.json)
+        return show(known(decide(request, environment, start)[0], start.ours), as_json=request.json)
     here, held = join(request, start)
     plan, pins = decide(request, environment, start)
     while edited := reviewed(plan, request, here, environment):
@@ -166,6 +166,15 @@ def run(
         os.kill(ending.interrupt, signal.SIGINT)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     return ending.status
+
+
+def known(plan: SandboxPlan, ours: str) -> SandboxPlan:
+    """The plan with what is known of its packages; nothing is realised for it. ours: claudebox's directory."""
+    if not plan.packages:
+        return plan
+    from claudebox.run import packages
+
+    return packages.known(plan, ours)
 
 
 def show(plan: SandboxPlan, *, as_json: bool) -> int:

@@ -13,6 +13,7 @@ from claudebox.plan import (
     limits,
     login,
     network,
+    packages,
     review,
     settings,
     sockets,
@@ -27,6 +28,7 @@ def build_plan(request: Request, profile: Profile, host: Host, spec: AgentSpec, 
     net, helpers, net_notes = network.build(profile, host, spec)
     console = request.action != "run"
     mounts: list[Mount] = filesystem.base_system(host.system)
+    mounts += packages.mounts(profile, host)
     mounts += filesystem.made_files(host, git.config(host.project.git, host.git_settings), network.resolver_text(net))
     mounts += network.mounts(net)
     mounts += filesystem.private(profile.limits.tmp, console)
@@ -61,7 +63,8 @@ def build_plan(request: Request, profile: Profile, host: Host, spec: AgentSpec, 
         bounds=bounds,
         network=net,
         helpers=helpers,
-        packages=(),
+        packages=packages.build(profile),
+        nix=packages.nix(request, profile, host),
         agent=spec.name,
         unattended=profile.unattended.value,
         tools=host.tools,
@@ -74,6 +77,7 @@ def build_plan(request: Request, profile: Profile, host: Host, spec: AgentSpec, 
             *sockets.notes(mounts),
             *git.notes(host.project.git),
             *isolation.notes(profile, host, tier),
+            *packages.notes(profile, host),
             *limits.notes(bounds, profile, host),
             *agent.notes(profile, host, spec),
             *settings.notes(profile, host, spec),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from claudebox.agents import AgentSpec
 from claudebox.errors import ClaudeboxError
 from claudebox.model import Bind, Host, Mount, Note, Profile, Setting, Symlink, Variable, Why
-from claudebox.plan import login
+from claudebox.plan import login, packages
 from claudebox.plan.filesystem import below
 from claudebox.typed import matches
 
@@ -42,7 +42,10 @@ def build(
     own = {"HOME": user.home, "USER": user.name, "LOGNAME": user.name, "SHELL": user.shell}
     for name, value in own.items():
         put(name, value, Why("the sandbox's own"))
-    put("PATH", path(host, mounts), Why("the host's, less what the sandbox does not see"))
+    found = ":".join((*packages.entries(profile), path(host, mounts)))
+    put("PATH", found, Why("the host's, less what the sandbox does not see"))
+    for name, value, why in packages.variables(profile, host):
+        put(name, value, why)
     for name, value in spec.env_set:
         put(name, value, Why(f"for {spec.title}"))
     for name in theirs:

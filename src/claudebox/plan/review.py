@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from claudebox.agents import AgentSpec
 from claudebox.model import BUILTIN, Bind, Grant, Host, Mount, MountRequest, Note, Profile, Setting, UserFile
+from claudebox.plan import packages
 from claudebox.plan.environment import PASSED, never
 from claudebox.plan.filesystem import sensitive
 from claudebox.plan.settings import apart, held
@@ -30,6 +31,7 @@ def asked(profile: Profile, host: Host, mounts: list[Mount], spec: AgentSpec) ->
         *ports(profile),
         *named(profile, host),
         *requested(profile, host, mounts),
+        *packages.grants(profile, host),
         *variables(profile.env_pass, profile.env_set, never(spec)),
         *settings(profile, host, mounts),
     )

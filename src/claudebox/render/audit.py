@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from claudebox.model import Bind, SandboxPlan, SettingsFile, SettingsTree, Symlink, Tmpfs
+from claudebox.model import Bind, Package, SandboxPlan, SettingsFile, SettingsTree, Symlink, Tmpfs
 from claudebox.render import network
 from claudebox.text import printable
 
@@ -42,6 +42,9 @@ def text(plan: SandboxPlan) -> str:
         value = "***" if variable.secret else printable(variable.value)
         why = f"({printable(variable.why.reason)}; {printable(str(variable.why.origin))})"
         lines.append(f"  {printable(variable.name)}={value}  {why}")
+    if plan.packages:
+        lines += ["", "nix packages, first on PATH"]
+        lines += [package(one) for one in plan.packages]
     if plan.stubs:
         lines += ["", "made on the host for the time of the session"]
         lines += [f"  {printable(stub.path)}  ({printable(stub.why.reason)})" for stub in plan.stubs]
@@ -53,6 +56,12 @@ def text(plan: SandboxPlan) -> str:
         lines += ["", "notes"]
         lines += [f"  {note.severity}: {printable(note.text)}" for note in plan.notes]
     return "\n".join(lines) + "\n"
+
+
+def package(one: Package) -> str:
+    """One line on a package: what of it is on PATH."""
+    where = "not realised yet" if one.paths is None else ", ".join(one.paths) or "nothing of it is on PATH"
+    return f"  {printable(one.name)}  {printable(where)}  ({printable(one.why.reason)}; {printable(str(one.why.origin))})"
 
 
 def setting(one: SettingsFile | SettingsTree) -> str:

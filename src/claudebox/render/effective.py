@@ -19,6 +19,7 @@ def rows(profile: Profile, limits: tuple[tuple[str, Setting[Any]], ...] = (), *,
     found.append(row("unattended", profile.unattended))
     single = [(name, getattr(profile, name)) for name in ("backend", "nix_daemon", "nested_userns", "git_config")]
     found += [row(name, one) for name, one in (*single, *limits) if defaults or one.origin.where]
+    found += [row("package", one) for one in profile.packages]
     found += [("mount", mount(one), str(one.origin)) for one in profile.mounts]
     found += [row("env", one) for one in profile.env_pass]
     for one in profile.env_set:

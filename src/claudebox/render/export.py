@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from claudebox.model import Bind, Login, Mount, Proc, SandboxPlan, SettingsFile, SettingsTree, Symlink, Tmpfs, is_late
+from claudebox.model import Bind, Login, Mount, Package, Proc, SandboxPlan, SettingsFile, SettingsTree, Symlink, Tmpfs, is_late
 from claudebox.render import bwrap, network
 
 SCHEMA_VERSION = 1
@@ -32,7 +32,7 @@ def as_json(plan: SandboxPlan) -> str:
         ],
         "network": network.values(plan.network),
         "login": None if plan.login is None else login(plan.login),
-        "packages": plan.packages,
+        "packages": [package(one) for one in plan.packages],
         "isolation": {
             "namespaces": isolation.namespaces,
             "seccomp": isolation.seccomp.hex(),
@@ -47,7 +47,7 @@ def as_json(plan: SandboxPlan) -> str:
         "stubs": [{"path": s.path, "reason": s.why.reason} for s in plan.stubs],
         "settings": [setting(one) for one in plan.settings],
         "notes": [n._asdict() for n in plan.notes],
-        "commands": {"bwrap": whole(plan), "helpers": [list(h.argv) for h in plan.helpers]},
+        "commands": {"bwrap": whole(plan), "helpers": [list(h.argv) for h in plan.helpers], **nix(plan)},
     }
     return json.dumps(value, indent=2) + "\n"
 
@@ -79,6 +79,16 @@ def mount(value: Mount) -> dict[str, Any]:
     }
 
 
+def package(value: Package) -> dict[str, Any]:
+    """One nix package of the schema: what of it is on PATH, null until it is realised."""
+    return {
+        "name": value.name,
+        "paths": None if value.paths is None else list(value.paths),
+        "reason": value.why.reason,
+        "origin": str(value.why.origin),
+    }
+
+
 def login(value: Login) -> dict[str, Any]:
     """The login of the schema. The refresher's values that are the host's own are left out."""
     return {
@@ -89,6 +99,13 @@ def login(value: Login) -> dict[str, Any]:
         "refresher": value.refresher,
         "environment": [{"name": v.name, "value": None if v.secret else v.value} for v in value.environment],
     }
+
+
+def nix(plan: SandboxPlan) -> dict[str, list[list[str]]]:
+    """What realises the packages that are not, where there are any, as far as it is known before."""
+    if plan.nix is None:
+        return {}
+    return {"nix": [[*plan.nix.start, one.name] for one in plan.packages if one.paths is None]}
 
 
 def whole(plan: SandboxPlan) -> list[str]:

@@ -19,6 +19,7 @@ WORDS = {
     "network": "network", "exception": "network", "git": "git", "project": "project", "unattended": "agent",
     "mount": "mount", "variable": "variable", "allow": "network", "host port": "network", "publish": "network",
     "git directory": "git", "objects": "git",
+    "package": "package", "nix": "nix",
 }  # fmt: skip
 
 
@@ -132,6 +133,10 @@ def described(plan: SandboxPlan, one: Grant) -> str:
             return f"{name}: what the host's nix daemon is told to fetch, from any address, it fetches"
         case "unattended":
             return "unattended: it asks nothing before it acts"
+        case "package":
+            return f"{name}: its programs are on PATH, and all of /nix/store can be read"
+        case "nix":
+            return f"{name}: it does whatever you say (trusted-users)"
         case "git":
             return f"{name} can be written: git on this machine runs what they say"
         case "git directory":

@@ -31,7 +31,7 @@ KINDS: dict[schema.Kind, dict[str, Any]] = {
     "target": {"type": "string", "pattern": "^(/|~/|~$)"},
     "variables": {"type": "array", "items": {"type": "string", "pattern": r"^(!?\*?[A-Za-z0-9_]+\*?|!\*)$"}},
     "assignments": {"type": "object", "propertyNames": {"pattern": NAME}, "additionalProperties": {"type": "string"}},
-    "strings": {"type": "array", "items": {"type": "string"}},
+    "packages": {"type": "array", "items": {"type": "string", "pattern": r"^!?[^\s(){}\[\]\"'$;-][^\s(){}\[\]\"'$;]*$"}},
     "ports": {"type": "array", "items": {"type": "integer", "minimum": 1, "maximum": 65535}},
     "allowances": {"type": "array", "items": {"type": "string"}},
     "publications": {

@@ -107,6 +107,9 @@ def lacking(plan: SandboxPlan) -> list[str]:
         )
     if "net" in plan.isolation.namespaces and (plan.helpers or plan.network.tier != "offline"):
         found.append("it connects the sandbox's network under rules (below): here there is no way out of it.")
+    for package in plan.packages:
+        if package.paths is None:
+            found.append(f"it realises {package.name}, for which <nix:{package.name}> stands on PATH here.")
     copied = [one for one in plan.settings if not (isinstance(one, SettingsTree) and one.done)]
     if written := [one.path for one in (*plan.home_files, *copied)]:
         found.append(f"into the sandbox's home it writes {', '.join(dict.fromkeys(written))}.")

@@ -44,6 +44,7 @@ def furnish(
     as_json: the report at the end is for programs.
     """
     leaving.callback(locks.leave, held)
+    plan = realised(plan)  # 3
     record = session.Record(plan, here)  # 4: the session's record; what earlier ones left is told
     leaving.callback(record.remove)
     tell_left_behind(plan, here, held, record)
@@ -64,6 +65,15 @@ def furnish(
         check=check,
         leaving=leaving,
     )
+
+
+def realised(plan: SandboxPlan) -> SandboxPlan:
+    """The plan with store paths in the place of its nix packages. Raises ClaudeboxError, and Arrived."""
+    if not plan.packages:
+        return plan
+    from claudebox.run import packages
+
+    return packages.realised(plan, os.path.dirname(os.path.dirname(plan.instance.directory)))
 
 
 def tell_left_behind(plan: SandboxPlan, here: int, held: locks.Held, record: session.Record) -> None:

@@ -72,7 +72,7 @@ KEYS: tuple[Key, ...] = (
         "packages",
         (),
         "nix packages on PATH; a bare name is one of nixpkgs; `!` takes one out",
-        example='["python3", "nixpkgs#openssl^bin", "github:owner/flake#tool"]',
+        example='["python3", "nixpkgs#openssl^bin"]',
     ),
     Key("network", "tier", "choice", "internet-only", "how much network", values=TIERS),
     Key("network", "backend", "choice", "auto", "who carries packets", values=BACKENDS),

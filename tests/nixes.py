@@ -83,7 +83,8 @@ class Machine:
         """The user's registry."""
         to = {"type": "path", "path": str(place)}
         flakes = [{"from": {"type": "indirect", "id": name}, "to": to}]
-        (self.config / "registry.json").write_text(json.dumps({"version": 2, "flakes": flakes}))
+        self.registry = self.config / "registry.json"
+        self.registry.write_text(json.dumps({"version": 2, "flakes": flakes}))
 
     def words(self, command: str) -> list[str]:
         """The words that run a shell's command on the machine, in the project."""

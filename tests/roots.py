@@ -34,7 +34,7 @@ def entered(root: Path, home: Path, words: str) -> str:
     """The words that bind what every root has, make it the root, and become a user in it."""
     for name in ("proc", "dev", str(home)[1:]):
         (root / name).mkdir(parents=True, exist_ok=True)
-    (root / "tmp").mkdir()
+    (root / "tmp").mkdir(exist_ok=True)
     # the tools before and after the change of root
     words = f"PATH=$PATH:/usr/sbin:/sbin:{HOST}/bin && mount --rbind '{root}' '{root}' && {words}"
     words += "".join(mount(path, f"{root}{path}") for path in ("/proc", "/dev", str(home)))

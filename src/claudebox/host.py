@@ -10,20 +10,7 @@ from claudebox.agents import AgentSpec
 from claudebox.errors import ClaudeboxError
 from claudebox.layout import Place, find_repository, read_tree
 from claudebox.locating import find_agent, find_program, has_own_login, login_store, sibling
-from claudebox.model import (
-    Host,
-    Kernel,
-    NameSet,
-    NixInstall,
-    Note,
-    Profile,
-    Project,
-    Setting,
-    System,
-    Tools,
-    Uplink,
-    User,
-)
+from claudebox.model import Host, Kernel, NameSet, NixInstall, Note, Setting, System, Tools, Uplink, User
 from claudebox.pinning import check_links, pin
 from claudebox.places import PLACES
 from claudebox.probes import remembered
@@ -33,6 +20,8 @@ from claudebox.usersettings import survey_settings
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from claudebox.model import Profile, Project
 
 # Never ssl or pki whole: private keys lie in them, which root and the group ssl-cert can read.
 ETC = (

@@ -6,14 +6,9 @@ can follow, and has a place of its own, a flake.
 
 from __future__ import annotations
 
-from claudebox.errors import ClaudeboxError
-from claudebox.model import Layer, Origin, Setting
+from claudebox.model import Origin, Setting
 from claudebox.record import NamedTuple
 from claudebox.typed import Unusable
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from claudebox.parsed import Loaded
 
 EXPECTED = 'a nix package such as "python3", "nixpkgs#openssl^bin,man" or "github:owner/flake#tool"'
 FUNCTION = f"{EXPECTED}; what calls a function belongs in a flake of yours, whose package is named here"
@@ -43,34 +38,24 @@ def whole(text: str, home: str = "") -> str:
     """
     parts = split(text)
     reference = home + parts.reference[1:] if home and parts.reference.startswith("~/") else parts.reference
-    return reference + ("#" + parts.attribute if parts.attribute else "") + "^" * bool(parts.outputs) + ",".join(
-        parts.outputs
+    return (
+        reference
+        + ("#" + parts.attribute if parts.attribute else "")
+        + "^" * bool(parts.outputs)
+        + ",".join(parts.outputs)
     )
 
 
-def listed(files: tuple[Loaded, ...], options: tuple[str, ...], home: str) -> tuple[Setting[str], ...]:
-    """The packages of all files and of `--package`, in full and each once, in the order in which they are written;
-    `!` takes out what was said below it. home: the user's. Raises ClaudeboxError about an option."""
-    found: dict[str, Setting[str]] = {}
-
-    def add(written: str, origin: Origin) -> None:
-        name = whole(written.removeprefix("!"), home)
-        found.pop(name, None)
-        if written.startswith("!"):
-            for out in [one for one in found if takes_out(name, one)]:
-                del found[out]
-        else:
-            found[name] = Setting(name, origin)
-
-    for file in files:
-        for index, written in enumerate(file.document.get("packages", ())):
-            add(written, file.origin("packages", index))
-    for text in options:
-        try:
-            add(text, Origin(Layer.COMMAND_LINE, f"--package {text}"))
-        except Unusable as error:
-            raise ClaudeboxError(f"--package {text}: expected {error}", "an example is --package python3") from None
-    return tuple(found.values())
+def add(found: dict[str, Setting[str]], written: str, origin: Origin, home: str) -> None:
+    """One entry more, in full; a package that is said again counts where it is said last, and `!` takes out what was
+    said below it. Raises Unusable."""
+    name = whole(written.removeprefix("!"), home)
+    found.pop(name, None)
+    if written.startswith("!"):
+        for out in [one for one in found if takes_out(name, one)]:
+            del found[out]
+    else:
+        found[name] = Setting(name, origin)
 
 
 def split(text: str) -> Parts:

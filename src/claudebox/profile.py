@@ -249,12 +249,22 @@ def _variables(
 
 
 def _packages(files: tuple[Loaded, ...], options: tuple[str, ...], home: str) -> tuple[Setting[str], ...]:
-    """The nix packages; nothing is imported for them where none is said."""
+    """The nix packages, in full and each once, in the order in which they are written; nothing is imported for them
+    where none is said."""
     if not options and not any("packages" in file.document for file in files):
         return ()
-    from claudebox import installable
+    from claudebox import installable, typed
 
-    return installable.listed(files, options, home)
+    found: dict[str, Setting[str]] = {}
+    for file in files:
+        for index, written in enumerate(file.document.get("packages", ())):
+            installable.add(found, written, file.origin("packages", index), home)
+    for text in options:
+        try:
+            installable.add(found, text, Origin(Layer.COMMAND_LINE, f"--package {text}"), home)
+        except typed.Unusable as error:
+            raise ClaudeboxError(f"--package {text}: expected {error}", "an example is --package python3") from None
+    return tuple(found.values())
 
 
 def _secrets(files: tuple[Loaded, ...], home: str) -> tuple[Setting[str], ...]:

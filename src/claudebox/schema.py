@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 class Key(NamedTuple):
     """One key. table: "" is the top level, "mounts" an array of tables, the others are tables.
 
-    later: what it belongs to while that is not built: any value but the default is refused by name.
     example: a value in TOML, where the default says nothing of what one looks like.
     """
 
@@ -48,7 +47,6 @@ class Key(NamedTuple):
     meaning: str
     values: tuple[str, ...] = ()
     required: bool = False
-    later: str = ""
     example: str = ""
 
     @property

@@ -72,13 +72,7 @@ def _unknown(name: str, table: str) -> str:
 
 
 def _value(key: Key, value: Any, path: Path) -> Iterator[Problem]:
-    found = list(CHECKS[key.kind](key, value, path))
-    yield from found
-    used = tuple(value) != key.default if isinstance(value, list) else value != key.default
-    if key.later and not found and used:
-        yield Problem(
-            path, f"{key.path}: {key.later} are not available yet", "key", f"leave {key.path} out of the file"
-        )
+    yield from CHECKS[key.kind](key, value, path)
 
 
 # --- one function per kind -----------------------------------------------------------------------

@@ -39,8 +39,8 @@ def test_without_it_the_program_is_not_there(machine: Machine) -> None:
 
 
 def test_the_store_is_whole_and_read_only(machine: Machine) -> None:
-    machine.run("nix --extra-experimental-features \"nix-command flakes\" build --no-link nixpkgs#tool")
-    done = machine.claudebox(RUN + "--package hello -- sh -c \"ls /nix /nix/store; touch /nix/store/x || echo kept\"")
+    machine.run('nix --extra-experimental-features "nix-command flakes" build --no-link nixpkgs#tool')
+    done = machine.claudebox(RUN + '--package hello -- sh -c "ls /nix /nix/store; touch /nix/store/x || echo kept"')
     assert done.status == 0 and "-tool\n" in done.stdout and "-hello\n" in done.stdout
     assert done.stdout.endswith("kept\n") and done.stdout.startswith("/nix:\nstore\n"), done.stderr
 
@@ -65,9 +65,12 @@ def test_other_flakes_and_profiles(machine: Machine) -> None:
     profile = machine.box.state / "profiles/tools.toml"
     profile.parent.mkdir(parents=True, mode=0o700)
     machine.box.state.chmod(0o700)
-    profile.write_text('packages = ["~/nixpkgs#tool", "path:~/nixpkgs", "shadow", "hello", "!shadow"]\n'.replace(
-        '"path:~/nixpkgs", ', f'"path:{machine.flake}", '))
-    done = machine.claudebox(RUN + "-P tools -- sh -c \"tool; hello\"")
+    profile.write_text(
+        'packages = ["~/nixpkgs#tool", "path:~/nixpkgs", "shadow", "hello", "!shadow"]\n'.replace(
+            '"path:~/nixpkgs", ', f'"path:{machine.flake}", '
+        )
+    )
+    done = machine.claudebox(RUN + '-P tools -- sh -c "tool; hello"')
     assert (done.status, done.stdout) == (0, "tool\nhello 1\n"), done.stderr
 
 
@@ -76,7 +79,7 @@ def test_it_is_resolved_anew_when_what_decides_it_changes(machine: Machine) -> N
     machine.claudebox(words)
     machine.calls()
     changes = {
-        "the user's registry": lambda: machine.register("nixpkgs", machine.flake / "."),
+        "the user's registry": lambda: machine.registry.write_text(machine.registry.read_text() + "\n"),
         "nix.conf": lambda: machine.conf.write_text(machine.conf.read_text() + "keep-outputs = true\n"),
         "an included file": lambda: machine.conf.write_text(machine.conf.read_text() + "!include more.conf\n"),
         "what is included": lambda: (machine.config / "more.conf").write_text("cores = 1\n"),
@@ -169,7 +172,7 @@ def test_nix_says_itself_what_is_wrong(machine: Machine, package: str, said: str
 
 
 def test_what_is_no_installable_is_refused(machine: Machine) -> None:
-    done = machine.claudebox(RUN + "--package \"nixpkgs#python3.withPackages (p: [])\" -- true")
+    done = machine.claudebox(RUN + '--package "nixpkgs#python3.withPackages (p: [])" -- true')
     assert done.status == 125 and "belongs in a flake of yours" in done.stderr
     assert machine.calls() == []
 
@@ -210,8 +213,9 @@ def test_with_a_daemon(served: Machine) -> None:
 
 def test_nix_works_inside_by_the_daemon(served: Machine) -> None:
     (served.box.app / "flake.nix").write_text((served.flake / "flake.nix").read_text())
-    inside = "nix build --no-link --json path:.#tool; cat /etc/nix/nix.conf; echo $NIX_REMOTE; nix shell path:.#hello -c hello"
-    done = served.claudebox(RUN + f"-- sh -c \"{inside.replace('$', chr(92) + '$')}\"")
+    inside = "nix build --no-link --json path:.#tool; cat /etc/nix/nix.conf; echo $NIX_REMOTE; "
+    inside += "nix shell path:.#hello -c hello"
+    done = served.claudebox(RUN + f'-- sh -c "{inside.replace("$", chr(92) + "$")}"')
     assert done.status == 0 and "-tool" in done.stdout and "daemon\nhello 1\n" in done.stdout, done.stderr
     assert "sandbox = false" in done.stdout and "hunter2" not in done.stdout
 
@@ -219,5 +223,5 @@ def test_nix_works_inside_by_the_daemon(served: Machine) -> None:
 def test_the_daemon_can_be_left_out(served: Machine) -> None:
     served.box.state.mkdir(mode=0o700, exist_ok=True)
     (served.box.state / "config.toml").write_text("[sandbox]\nnix_daemon = false\n")
-    done = served.claudebox(RUN + "-- sh -c \"ls /nix/var; echo no \\$NIX_REMOTE\"")
-    assert done.stdout == "no \n" and "the nix daemon" not in done.stderr
+    done = served.claudebox(RUN + '-- sh -c "ls /nix/var; echo no \\$NIX_REMOTE"')
+    assert done.stdout == "no\n" and "the nix daemon" not in done.stderr

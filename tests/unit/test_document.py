@@ -178,17 +178,6 @@ def test_a_byte_order_mark_is_no_error() -> None:
     assert read(b"\xef\xbb\xbfagent = 'x'")[0].document == {"agent": "x"}
 
 
-@pytest.mark.parametrize("key", [key for key in schema.KEYS if key.later], ids=lambda key: key.path)
-def test_what_comes_later_is_refused_by_name(key: schema.Key) -> None:
-    used: Any = {"names": ["a"], "strings": ["a"], "rules": ["a"], "ports": [1], "choice": key.values[-1:]}[key.kind]
-    used = used[0] if key.kind == "choice" else used
-    assert (
-        f"{key.path}: {key.later} are not available yet" in refusal(f"{key.path} = {json.dumps(used)}".encode()).message
-    )
-    default = list(key.default) if isinstance(key.default, tuple) else key.default
-    assert read(f"{key.path} = {json.dumps(default)}".encode())
-
-
 def test_no_secret_in_a_message() -> None:
     for text in (
         b'env.pass = ["GITHUB_TOKEN=hunter2"]',

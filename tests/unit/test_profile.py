@@ -12,6 +12,7 @@ import pytest
 
 from claudebox.document import Loaded, load
 from claudebox.errors import ClaudeboxError
+from claudebox.installable import EXPECTED
 from claudebox.model import BUILTIN, Layer, Limits, MountRequest, Origin, Profile, Request, Setting
 from claudebox.profile import Remembered, effective_profile, load_files
 
@@ -231,7 +232,7 @@ def test_links_stay_as_written(tmp_path: Path) -> None:
     [
         (
             {"packages": ("-x",)},
-            '--package -x: expected a nix package such as "python3", "nixpkgs#openssl^bin,man" or "github:owner/flake#tool"',
+            f"--package -x: expected {EXPECTED}",
             "an example is --package python3",
         ),
         (

@@ -29,7 +29,8 @@ ETC = Stage(source="/etc", path=f"{STAGING}/etc")
 # Places of the host that a mount may not cover: the launch's own, and what the kernel serves.
 KEPT_TARGETS = ("/", "/proc", "/dev", "/run/s", "/etc", "/usr", "/nix", "/nix/store", "/bin", "/lib", "/lib64", "/sbin")
 MADE_FILES = (
-    "/etc/passwd", "/etc/group", "/etc/gitconfig", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/etc/nix/nix.conf",
+    "/etc/passwd", "/etc/group", "/etc/gitconfig", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf",
+    "/etc/nix/nix.conf",
 )  # fmt: skip
 
 

@@ -123,7 +123,7 @@ def notes(profile: Profile, host: Host) -> list[Note]:
 def daemon_note(profile: Profile, host: Host) -> Note:
     """What the daemon's socket brings."""
     if host.nix.trusted:
-        return Note("danger", "the nix daemon does whatever you say (trusted-users): with it the sandbox can be root here")
+        return Note("danger", "the nix daemon does whatever you say (trusted-users): the sandbox can be root by it")
     text = "the nix daemon builds and fetches for the sandbox whatever it names, with this machine's network"
     hint = "[sandbox] nix_daemon = false takes it away"
     return Note("info" if profile.tier.value == "full" else "weakening", f"{text} ({hint})")

@@ -61,7 +61,9 @@ def text(plan: SandboxPlan) -> str:
 def package(one: Package) -> str:
     """One line on a package: what of it is on PATH."""
     where = "not realised yet" if one.paths is None else ", ".join(one.paths) or "nothing of it is on PATH"
-    return f"  {printable(one.name)}  {printable(where)}  ({printable(one.why.reason)}; {printable(str(one.why.origin))})"
+    return (
+        f"  {printable(one.name)}  {printable(where)}  ({printable(one.why.reason)}; {printable(str(one.why.origin))})"
+    )
 
 
 def setting(one: SettingsFile | SettingsTree) -> str:

@@ -5,7 +5,19 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from claudebox.model import Bind, Login, Mount, Package, Proc, SandboxPlan, SettingsFile, SettingsTree, Symlink, Tmpfs, is_late
+from claudebox.model import (
+    Bind,
+    Login,
+    Mount,
+    Package,
+    Proc,
+    SandboxPlan,
+    SettingsFile,
+    SettingsTree,
+    Symlink,
+    Tmpfs,
+    is_late,
+)
 from claudebox.render import bwrap, network
 
 SCHEMA_VERSION = 1

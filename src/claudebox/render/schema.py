@@ -17,6 +17,7 @@ TITLES = {
     "limits": "of each sandbox",
 }
 NAME = "^[A-Za-z_][A-Za-z0-9_]*$"
+PACKAGE = r"^!?[^\s(){}\[\]\"'$;-][^\s(){}\[\]\"'$;]*$"
 KINDS: dict[schema.Kind, dict[str, Any]] = {
     "text": {"type": "string"},
     "name": {"type": "string", "maxLength": 64, "pattern": "^[A-Za-z0-9_][A-Za-z0-9_.-]*$"},
@@ -31,7 +32,7 @@ KINDS: dict[schema.Kind, dict[str, Any]] = {
     "target": {"type": "string", "pattern": "^(/|~/|~$)"},
     "variables": {"type": "array", "items": {"type": "string", "pattern": r"^(!?\*?[A-Za-z0-9_]+\*?|!\*)$"}},
     "assignments": {"type": "object", "propertyNames": {"pattern": NAME}, "additionalProperties": {"type": "string"}},
-    "packages": {"type": "array", "items": {"type": "string", "pattern": r"^!?[^\s(){}\[\]\"'$;-][^\s(){}\[\]\"'$;]*$"}},
+    "packages": {"type": "array", "items": {"type": "string", "pattern": PACKAGE}},
     "ports": {"type": "array", "items": {"type": "integer", "minimum": 1, "maximum": 65535}},
     "allowances": {"type": "array", "items": {"type": "string"}},
     "publications": {
@@ -74,17 +75,13 @@ def _object(properties: dict[str, Any], table: str) -> dict[str, Any]:
 
 
 def _described(key: Key) -> dict[str, Any]:
-    made = {"description": _meaning(key), **KINDS[key.kind]}
+    made = {"description": key.meaning, **KINDS[key.kind]}
     if key.values:
         made["enum"] = list(key.values)
     if not key.required:
         default = list(key.default) if isinstance(key.default, tuple) else key.default
         made["default"] = {} if key.kind == "assignments" else default
     return made
-
-
-def _meaning(key: Key) -> str:
-    return key.meaning + (" (not available yet)" if key.later else "")
 
 
 def toml(key: Key) -> str:
@@ -109,7 +106,7 @@ def template(name: str) -> str:
     for table in ("", *schema.TABLES):
         head = f"[[{table}]]" if table in schema.ARRAYS else f"[{table}]"
         lines += [f"# {head}  # {TITLES[table]}"] if table else []
-        rows = [(f"# {key.name} = {toml(key)}", _comment(key)) for key in keys_of(table).values() if not key.later]
+        rows = [(f"# {key.name} = {toml(key)}", _comment(key)) for key in keys_of(table).values()]
         wide = max(len(row[0]) for row in rows)
         lines += [f"{left:{wide}}  # {right}" for left, right in rows]
         lines.append("")
@@ -128,5 +125,5 @@ def document() -> str:
         default = "`{}`" if key.kind == "assignments" else default if key.default not in ("", ()) else ""
         meaning = _comment(key).replace("|", "\\|")
         where = f"[[{key.table}]] {key.name}" if key.table in schema.ARRAYS else key.path
-        lines.append(f"| `{where}` | {default} | {meaning}{' (not available yet)' if key.later else ''} |")
+        lines.append(f"| `{where}` | {default} | {meaning} |")
     return "\n".join(lines) + "\n"

@@ -33,7 +33,7 @@ HINTS = (
         ("could not resolve host", "couldn't resolve host", "unable to download", "couldn't connect", "timed out"),
         "nix needs the network for this, on this machine, not in the sandbox",
     ),
-    (("no space left", "disk is full", "disk quota"), "free some space: nix-collect-garbage -d removes what nobody uses"),
+    (("no space left", "disk is full", "disk quota"), "free some space: nix-collect-garbage -d removes what is unused"),
     (
         ("creating directory '/nix", "opening lock file '/nix", "permission denied"),
         "nix is not set up for you: apt install nix-setup-systemd, or make yourself the owner of /nix",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import stat
 
 from claudebox import borrowed, cgroups, listening, process, targets
 from claudebox.agents import AgentSpec
@@ -133,7 +134,6 @@ def survey(
         venv=venv_target(project.root),
         resolver=os.path.realpath("/etc/resolv.conf") if os.path.exists("/etc/resolv.conf") else "",
         project=project._replace(git=tree),
-        git_settings=git_settings(started, tools, user),
         agent=agent,
         first_start=tuple(answer for file in settings.files for answer in file.answers),
         pins=tuple(pins),
@@ -151,6 +151,7 @@ def survey(
         nix=survey_nix(profile, user, environment, path, untrusted),
         listening=listening.survey([p.path for p in pins]),
         sets=survey_sets(profile, user, environment, untrusted),
+        git_settings=git_settings(started, tools, user),  # last: git has been at work meanwhile
     )
 
 
@@ -271,8 +272,16 @@ def survey_system() -> System:
         trees.append("/nix/store")
     if nixos:
         links.append(("/run/current-system", os.path.realpath("/run/current-system")))
+    plain = not os.path.islink("/etc")
     for name in ETC:
         path = f"/etc/{name}"
+        try:
+            mode = os.lstat(path).st_mode
+        except OSError:
+            continue
+        if plain and "/" not in name and not stat.S_ISLNK(mode):  # nearly all: nothing leads elsewhere
+            binds.append((path, path, stat.S_ISDIR(mode)))
+            continue
         real = os.path.realpath(path)
         if not os.path.exists(real):
             continue

@@ -63,8 +63,9 @@ def copies(profile: Profile, host: Host, spec: AgentSpec) -> list[SettingsFile |
     for file in host.settings.files:
         if not apart(f"{host.user.home}/{file.path}", profile, host) or not follows(file, spec):
             continue
-        what = f"{', '.join(file.keys)} of {file.source}" if file.keys else file.source
-        why = Why(f"follows {what or 'yours'}, but for what was changed inside")
+        theirs = file.source or "yours, of which there is none now"
+        what = f"{', '.join(file.keys)} of {theirs}" if file.keys else theirs
+        why = Why(f"follows {what}, but for what was changed inside")
         made.append(
             SettingsFile(
                 path=file.path,

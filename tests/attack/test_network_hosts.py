@@ -107,6 +107,7 @@ def test_inotify_used_up_costs_a_message_and_nothing_else(networks: Networks, on
     finally:
         networks.world.root("sh", "-c", f"echo {before} >{limit}")
     assert (done.status, done.stdout) == (0, "ran\n"), done.stderr
+    assert "judged only at its end" in done.stderr
     assert ("resolvers become others will not be noticed" in done.stderr) == (one.backend == "pasta")
 
 

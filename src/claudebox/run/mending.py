@@ -141,7 +141,8 @@ class Mending:
         return tuple(found)
 
     def watch_new_trees(self) -> None:
-        """Watch the working trees that are added from now on. Raises ClaudeboxError."""
+        """Watch the working trees that are added from now on; where that cannot be, the exit check alone judges them,
+        and it is said. Fifty sandboxes may have used up what the next one watches with."""
         if not self.plan.repository:
             return
         from claudebox.run.newtrees import NewTrees
@@ -151,8 +152,10 @@ class Mending:
         try:
             self.trees = NewTrees(self.plan.repository, names, self.supervision)
         except OSError as error:
-            hint = "end what watches many files, or raise fs.inotify.max_user_instances"
-            raise ClaudeboxError(f"the repository cannot be watched: {error.strerror}", hint) from None
+            self.supervision.say(
+                "working trees that are added while this session runs are judged only at its end: they cannot be"
+                f" watched ({error.strerror}; fs.inotify.max_user_instances)"
+            )
 
     def _watch(self) -> None:
         """Be woken when a name appears that was missing. Begun before the first look, so that none is missed."""

@@ -49,6 +49,10 @@ class NewTrees:
             except FileNotFoundError:  # removed meanwhile
                 self.watched = ()
                 continue
+            except OSError as error:
+                if old is None:
+                    raise
+                return self.end(f"the working trees that were added cannot be watched ({error.strerror})")
             if old is not None:
                 self.supervision.unwatch(old.descriptor)
                 old.close()
